@@ -1,0 +1,1 @@
+"""The user's process: compute contexts, `rx_exec`, and the job functions."""

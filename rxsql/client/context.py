@@ -1,0 +1,244 @@
+"""Compute contexts: where `rx_exec` runs a function, and how it waits."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from typing import TYPE_CHECKING, Any
+
+from rxsql.errors import ArgumentsError
+from rxsql.settings import Settings, default_store
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_SECRET = re.compile(r"(?i)\b(pwd|password)\s*=\s*(\{(?:[^}]|\}\})*\}|[^;]*)")
+_URL_SECRET = re.compile(r"(?<=://)([^:/@]*):([^@]*)@")
+
+
+class RxComputeContext:
+    """Base of all compute contexts.
+
+    Args:
+        description: A word for the kind of context.
+        version: The context's version.
+    """
+
+    def __init__(self, description: str = "local", version: str = "1.0") -> None:
+        self.description = description
+        self.version = version
+
+    def settings(self) -> dict[str, Any]:
+        """Return the context's options by name, as they are printed and compared."""
+        return {"description": self.description, "version": self.version}
+
+    def __repr__(self) -> str:
+        title = f"{type(self).__name__} Compute Context:"
+        lines = [f"{name}: {json.dumps(value) if isinstance(value, str) else value}" for name, value in self._shown()]
+        return "\n".join((title, "-" * len(title), *lines))
+
+    def _shown(self) -> list[tuple[str, Any]]:
+        return list(self.settings().items())
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self.settings() == other.settings()  # type: ignore[attr-defined]
+
+    def __hash__(self) -> int:
+        return hash((type(self), self.description))
+
+
+class RxLocalSeq(RxComputeContext):
+    """Run in this process, one run after the other; the context when none is set."""
+
+    def __init__(self) -> None:
+        super().__init__("local")
+
+
+class RxLocalParallel(RxComputeContext):
+    """Run in several processes on this machine, without a store.
+
+    `RxOptions.set_option("NumCoresToUse", n)` limits how many.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("localpar")
+
+
+class RxRemoteComputeContext(RxComputeContext):
+    """Base of the contexts that run elsewhere.
+
+    Args:
+        description: A word for the kind of context.
+        version: The context's version.
+        id: An id of the context's own; made up when it is None.
+        wait: Whether `rx_exec` waits for the results (True), or returns a job at once.
+    """
+
+    def __init__(self, description: str, version: str, id: str | None = None, wait: bool = True) -> None:
+        super().__init__(description, version)
+        self.id = id if id is not None else os.urandom(8).hex()
+        self.wait = wait
+
+
+class RxInSqlServer(RxRemoteComputeContext):
+    """Run functions as jobs of a database: SQL Server's, or the store that stands in for it.
+
+    Args:
+        connection_string: An ODBC string as revoscalepy has it, a URL such as `sqlite:///jobs.db`, or a path. Where the
+            setting `RXSQL_STORE` names a store, that store takes the place of any SQL Server named here.
+        num_tasks: The most child processes at once for one job, over all workers; 0: as many as there are.
+        auto_cleanup: Whether a job's results and console lines are removed once its results were fetched.
+        console_output: Whether a waiting call shows what the runs print, as they print it. None is False.
+        execution_timeout_seconds: Seconds after which a started job is ended as failed; 0 or None: no limit.
+        wait: Whether `rx_exec` waits for the results, or returns an `RxRemoteJob` at once.
+        packages_to_load: Names of modules that are imported on the worker before the first run.
+        job_id: An id for the job of the next `rx_exec`; made up when it is None.
+
+    Raises:
+        ArgumentsError: An option is not of its type, or out of range.
+
+    Differs from revoscalepy: `job_id` is an addition, URLs and paths are accepted, and `execution_timeout_seconds`
+    counts from the first run's start and ends the code that runs.
+
+    Source: `RxInSqlServer` of the revoscalepy reference, 9.4.
+    """
+
+    def __init__(
+        self,
+        connection_string: str,
+        num_tasks: int = 1,
+        auto_cleanup: bool = True,
+        console_output: bool | None = None,
+        execution_timeout_seconds: int | None = None,
+        wait: bool = True,
+        packages_to_load: Sequence[str] | None = None,
+        *,
+        job_id: str | None = None,
+    ) -> None:
+        super().__init__("sqlserver", "1.0", wait=bool(wait))
+        if not isinstance(connection_string, str) or not connection_string.strip():
+            raise ArgumentsError("connection_string must be an ODBC string, a URL or a path, and is empty.")
+        self.connection_string = connection_string
+        self.num_tasks = _count("num_tasks", num_tasks)
+        self.auto_cleanup = auto_cleanup is None or bool(auto_cleanup)
+        self.console_output = bool(console_output)
+        self.execution_timeout_seconds = _count("execution_timeout_seconds", execution_timeout_seconds or 0)
+        self.packages_to_load = _packages(packages_to_load)
+        self.job_id = _job_id(job_id)
+
+    def settings(self) -> dict[str, Any]:
+        """Return the context's options by name, without passwords."""
+        return {
+            "connection_string": redacted(self.connection_string),
+            "num_tasks": self.num_tasks,
+            "execution_timeout_seconds": self.execution_timeout_seconds,
+            "wait": self.wait,
+            "console_output": self.console_output,
+            "auto_cleanup": self.auto_cleanup,
+            "packages_to_load": list(self.packages_to_load),
+            "description": self.description,
+            "version": self.version,
+        }
+
+    @property
+    def store(self) -> str:
+        """The name of the store that this context's jobs go to."""
+        named = Settings.from_environment().store
+        return named if named and names_sql_server(self.connection_string) else self.connection_string
+
+
+def redacted(connection_string: str) -> str:
+    """Return a connection string or URL without its password."""
+    return _URL_SECRET.sub(r"\1:***@", _SECRET.sub(r"\1=***", connection_string))
+
+
+def names_sql_server(connection_string: str) -> bool:
+    """Whether a connection string is for SQL Server: an ODBC string, or a URL for it."""
+    head, mark, _ = connection_string.partition("://")
+    return head.lower().startswith("mssql") if mark else ";" in connection_string or "=" in connection_string
+
+
+def _count(name: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ArgumentsError(f"{name} must be a whole number from 0, not {value!r}.")
+    return value
+
+
+def _packages(names: Sequence[str] | None) -> tuple[str, ...]:
+    found = (names,) if isinstance(names, str) else tuple(names or ())
+    for name in found:
+        if not isinstance(name, str) or not all(part.isidentifier() for part in name.split(".")):
+            raise ArgumentsError(f"packages_to_load names modules; {name!r} is not one.")
+    return found
+
+
+def _job_id(job_id: str | None) -> str | None:
+    if job_id is not None and not re.fullmatch(r"[\w.:-]{1,128}", job_id):
+        raise ArgumentsError(f"job_id is up to 128 letters, digits and . _ : -; {job_id!r} is not.")
+    return job_id
+
+
+# --------------------------------------------------------------------------------------- the current context
+
+_NAMES = {
+    "local": RxLocalSeq,
+    "rxlocalseq": RxLocalSeq,
+    "localpar": RxLocalParallel,
+    "rxlocalparallel": RxLocalParallel,
+}
+_SERVER_NAMES = ("rxinsqlserver", "sqlserver")
+_current: list[RxComputeContext] = [RxLocalSeq()]
+
+
+def resolve(compute_context: Any) -> RxComputeContext:
+    """Return a context given as an object, a name, or None for the current one.
+
+    Raises:
+        ArgumentsError: The name is unknown, or it is no context.
+    """
+    if compute_context is None:
+        return _current[0]
+    if isinstance(compute_context, RxComputeContext):
+        return compute_context
+    if not isinstance(compute_context, str):
+        raise ArgumentsError(
+            f"A compute context is an object such as RxInSqlServer(...), or a name; {compute_context!r} is neither."
+        )
+    name = compute_context.lower()
+    if name in _SERVER_NAMES:
+        return RxInSqlServer(Settings.from_environment().store or default_store())
+    if name not in _NAMES:
+        raise ArgumentsError(
+            f"There is no compute context {compute_context!r}. The names are RxLocalSeq (local), RxLocalParallel "
+            "(localpar) and RxInSqlServer (sqlserver)."
+        )
+    return _NAMES[name]()
+
+
+def rx_set_compute_context(compute_context: Any) -> RxComputeContext:
+    """Make a context the current one, for calls that name none.
+
+    Args:
+        compute_context: A context object, or a name: "RxLocalSeq" ("local"), "RxLocalParallel" ("localpar") or
+            "RxInSqlServer" ("sqlserver", on the store of `RXSQL_STORE`, else the default SQLite file).
+
+    Returns:
+        The context that was current before.
+
+    Raises:
+        ArgumentsError: The name is unknown.
+
+    Source: `rx_set_compute_context` of the revoscalepy reference, 9.4.
+    """
+    previous = _current[0]
+    _current[0] = resolve(compute_context)
+    return previous
+
+
+def rx_get_compute_context() -> RxComputeContext:
+    """Return the current compute context; `RxLocalSeq()` unless one was set.
+
+    Source: `rx_get_compute_context` of the revoscalepy reference, 9.4.
+    """
+    return _current[0]

@@ -1,0 +1,67 @@
+"""Options of the session, by revoscalepy's names."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from rxsql.errors import ArgumentsError
+
+
+class RxOptions:
+    """Options of this session, by name.
+
+    `reportProgress` rules the progress bar of waiting calls (0: none), `NumCoresToUse` how many processes
+    `RxLocalParallel` starts. The others are kept so that scripts which set them run; nothing reads them.
+
+    Example:
+        >>> RxOptions.set_option("reportProgress", 0)
+        >>> RxOptions.get_option("reportProgress")
+        0
+        >>> RxOptions.set_option("reportProgress", 2)
+
+    Differs from revoscalepy: options about data and models have no effect.
+
+    Source: `RxOptions` of the revoscalepy reference, 9.4.
+    """
+
+    _options: ClassVar[dict[str, Any]] = {
+        "unitTestDataDir": "",
+        "sampleDataDir": "",
+        "blocksPerRead": 1,
+        "reportProgress": 2,
+        "RowDisplayMax": -1,
+        "MemStatsReset": 0,
+        "MemStatsDiff": 0,
+        "NumCoresToUse": 0,
+        "NumDigits": 7,
+        "ShowTransformFn": False,
+        "DataPath": [],
+        "OutDataPath": [],
+        "XdfCompressionLevel": 1,
+        "FileSystem": "native",
+        "UseSparseCube": False,
+        "RngBfferSize": 1,
+        "DropMain": True,
+        "CoefLabelStyle": "Revo",
+        "NumTasks": 1,
+        "unixPythonPath": "",
+        "traceLevel": 0,
+    }
+
+    @staticmethod
+    def get_option(name: str) -> Any:
+        """Return an option's value.
+
+        Raises:
+            ArgumentsError: There is no option of that name.
+        """
+        if name not in RxOptions._options:
+            names = ", ".join(sorted(RxOptions._options))
+            raise ArgumentsError(f"There is no option {name!r}. The options are: {names}.")
+        return RxOptions._options[name]
+
+    @staticmethod
+    def set_option(name: str, value: Any) -> None:
+        """Set an option; an unknown name is an error as in `get_option`."""
+        RxOptions.get_option(name)
+        RxOptions._options[name] = value

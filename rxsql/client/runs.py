@@ -1,0 +1,136 @@
+"""The rules by which `rx_exec`'s arguments become runs."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rxsql.errors import ArgumentsError
+
+
+_ABSENT = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """What to call: arguments that all runs share, and each run's own (empty dicts where runs do not differ)."""
+
+    shared: dict[str, Any]
+    own: list[dict[str, Any]]
+
+    def __len__(self) -> int:
+        return len(self.own)
+
+    @property
+    def differ(self) -> bool:
+        """Whether runs have arguments of their own."""
+        return any(self.own)
+
+
+def plan(function: Any, args: Any, times_to_run: int, kwargs: Mapping[str, Any]) -> Runs:
+    """Return the runs that `rx_exec(function, args, times_to_run, **kwargs)` means.
+
+    A dict is the arguments of each run, a list of dicts one run each. In `kwargs` a list has one element a run, anything
+    else is the same in each run; a list as a value is wrapped in a list.
+
+    Raises:
+        ArgumentsError: The arguments contradict each other, or do not fit the function.
+    """
+    if not callable(function):
+        raise ArgumentsError(f"function must be callable, and {function!r} is not.")
+    shared: dict[str, Any] = {name: value for name, value in kwargs.items() if not isinstance(value, list)}
+    columns: dict[str, list[Any]] = {name: value for name, value in kwargs.items() if isinstance(value, list)}
+    rows: list[dict[str, Any]] | None = None
+    if isinstance(args, Mapping):
+        _refuse_twice(args, kwargs)
+        shared.update(args)
+    elif args is not None:
+        rows = _rows(args)
+        for row in rows:
+            _refuse_twice(row, kwargs)
+    count = _count(rows, columns)
+    own = [dict(row) for row in rows] if rows is not None else [{} for _ in range(count or 1)]
+    for name, values in columns.items():
+        for run, value in zip(own, values, strict=True):
+            run[name] = value
+    own = _repeat(own, _times(times_to_run, count))
+    runs = _share_same(shared, own)
+    _check_signature(function, runs)
+    return runs
+
+
+def _rows(args: Any) -> list[dict[str, Any]]:
+    if not isinstance(args, (list, tuple)):
+        raise ArgumentsError(f"args must be a dict (the same for each run) or a list of dicts (a run each), not {args!r}.")
+    for position, row in enumerate(args):
+        if not isinstance(row, Mapping):
+            raise ArgumentsError(f"args[{position}] must be a dict of named arguments, not {row!r}.")
+    if not args:
+        raise ArgumentsError("args is an empty list: there is nothing to run.")
+    return [dict(row) for row in args]
+
+
+def _refuse_twice(args: Mapping[str, Any], kwargs: Mapping[str, Any]) -> None:
+    twice = sorted(args.keys() & kwargs.keys())
+    if twice:
+        raise ArgumentsError(f"The argument {twice[0]!r} is given twice: in args, and by itself.")
+
+
+def _count(rows: list[dict[str, Any]] | None, columns: Mapping[str, list[Any]]) -> int | None:
+    lengths = {name: len(values) for name, values in columns.items()}
+    if rows is not None:
+        lengths["args"] = len(rows)
+    if not lengths:
+        return None
+    if len(set(lengths.values())) > 1:
+        found = ", ".join(f"{name} has {length}" for name, length in lengths.items())
+        raise ArgumentsError(
+            f"Lists give one element to each run, and these differ in length: {found}. To pass a list as a value, wrap it "
+            "in a list."
+        )
+    count = next(iter(lengths.values()))
+    if count == 0:
+        raise ArgumentsError(f"{next(iter(lengths))} is an empty list: there is nothing to run.")
+    return count
+
+
+def _times(times_to_run: Any, count: int | None) -> int:
+    """Return how often the given runs are repeated."""
+    if isinstance(times_to_run, bool) or not isinstance(times_to_run, int) or times_to_run == 0 or times_to_run < -1:
+        raise ArgumentsError(f"times_to_run must be a whole number from 1 (or -1: as the arguments say), not {times_to_run!r}.")
+    if times_to_run == -1 or times_to_run == count:
+        return 1
+    if count in (None, 1):
+        return times_to_run
+    raise ArgumentsError(f"times_to_run is {times_to_run}, and the arguments are for {count} runs. Leave one of them out.")
+
+
+def _repeat(own: list[dict[str, Any]], times: int) -> list[dict[str, Any]]:
+    return own if times == 1 else [dict(own[0]) for _ in range(times)]
+
+
+def _share_same(shared: dict[str, Any], own: list[dict[str, Any]]) -> Runs:
+    """Move what is the very same object in each run to the shared arguments, so that it is stored once."""
+    first = own[0]
+    same = {name for name, value in first.items() if all(run.get(name, _ABSENT) is value for run in own)}
+    moved = {name: first[name] for name in same}
+    return Runs({**shared, **moved}, [{k: v for k, v in run.items() if k not in same} for run in own])
+
+
+def _check_signature(function: Callable[..., Any], runs: Runs) -> None:
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # some built-in functions have none
+        return
+    checked: set[frozenset[str]] = set()
+    for run, own in enumerate(runs.own):
+        names = frozenset(own)
+        if names in checked:
+            continue
+        checked.add(names)
+        try:
+            signature.bind(**dict.fromkeys({*runs.shared, *names}))
+        except TypeError as error:
+            raise ArgumentsError(f"The arguments of run {run} do not fit the function: {error}.") from None

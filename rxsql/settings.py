@@ -1,0 +1,84 @@
+"""The settings: one frozen object, read from `RXSQL_…` environment variables."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rxsql.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+DAY = 24 * 3600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All settings, each with its default; the variable of `lease_seconds` is `RXSQL_LEASE_SECONDS`.
+
+    Args:
+        store: URL or path of the store that stands in for any SQL Server a script names; empty: none set.
+        slots: Child processes a worker runs at once; 0: one a processor.
+        retention_seconds: How long a final job's results and console lines wait to be collected.
+        tombstone_seconds: How long a purged job's row still says "undetermined".
+        lease_seconds: How long a worker may stay silent before its tasks go back to the queue.
+        max_attempts: How often a task is tried when its child or worker dies.
+        busy_timeout_seconds: How long to wait for somebody else's lock on the store.
+        idle_exit_seconds: How long a worker that started by itself stays without work.
+        environment: Names of environment variables, comma-separated, that children see besides the usual ones.
+        preload: Modules, comma-separated, that are imported once for all children; they must be safe to fork.
+        inline_bytes: Inputs up to this size stand in their task's row.
+    """
+
+    store: str = ""
+    slots: int = 0
+    retention_seconds: float = 7 * DAY
+    tombstone_seconds: float = 30 * DAY
+    lease_seconds: float = 30.0
+    max_attempts: int = 3
+    busy_timeout_seconds: float = 30.0
+    idle_exit_seconds: float = 60.0
+    environment: str = ""
+    preload: str = ""
+    inline_bytes: int = 512
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:
+        """Read the settings, in the types of their defaults.
+
+        Raises:
+            SettingsError: A variable's text is not of its type, or negative.
+        """
+        values: dict[str, str | int | float] = {}
+        for field in fields(cls):
+            variable = f"RXSQL_{field.name.upper()}"
+            if variable in environment:
+                values[field.name] = _parse(variable, environment[variable], type(field.default))
+        return cls(**values)  # type: ignore[arg-type]
+
+    @property
+    def child_slots(self) -> int:
+        """The number of children a worker runs at once, at least 1."""
+        return self.slots or os.cpu_count() or 1
+
+
+def _parse(variable: str, text: str, kind: type) -> str | int | float:
+    if kind is str:
+        return text
+    try:
+        value = kind(text)
+    except ValueError:
+        raise SettingsError(f"{variable} must be a number, not {text!r}.") from None
+    if value < 0:
+        raise SettingsError(f"{variable} must not be negative, and is {text}.")
+    return value  # type: ignore[no-any-return]
+
+
+def default_store() -> str:
+    """Return the path of the store that needs no set-up: an SQLite file in the user's data folder."""
+    import platformdirs  # noqa: PLC0415 - needed only where nobody named a store
+
+    return str(Path(platformdirs.user_data_dir("rxsql", appauthor=False)) / "jobs.db")

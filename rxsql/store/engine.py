@@ -1,0 +1,192 @@
+"""Opens a store by its URL and runs transactions on it; the only place that knows there are dialects."""
+
+from __future__ import annotations
+
+import os
+import threading
+from contextlib import contextmanager
+from functools import lru_cache
+from importlib import import_module
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+import sqlalchemy as sa
+
+from rxsql.errors import NotSupportedError, SchemaVersionError, StoreError
+from rxsql.settings import Settings, default_store
+from rxsql.store import sqlfiles
+from rxsql.store.tables import SCHEMA_VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from sqlalchemy.engine import Connection, Engine
+
+T = TypeVar("T")
+
+
+class Wakeup(Protocol):
+    """Says early that the store may have changed. A hint: polling stays the contract."""
+
+    def fileno(self) -> int | None:
+        """Return a descriptor that becomes readable on a change, where the platform has one."""
+
+    def drain(self) -> None:
+        """Make the descriptor unreadable until somebody writes again."""
+
+    def changed(self) -> bool:
+        """Whether somebody else has committed since the last call."""
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for a change by somebody else, at most `seconds`; whether there was one."""
+
+    def close(self) -> None:
+        """Give everything back."""
+
+
+class Dialect(Protocol):
+    """What differs between databases besides the SQL files."""
+
+    name: str
+    embedded: bool
+    label: str
+    url: str
+
+    def engine(self) -> Engine:
+        """Return a new engine: it begins a transaction only under the option `rxsql_begin`, "durable" or "fast"."""
+
+    def wakeup(self, engine: Engine) -> Wakeup:
+        """Return a new hint for changes."""
+
+    def translate(self, error: sa.exc.DBAPIError) -> StoreError:
+        """Say a driver's error in rxsql's words."""
+
+
+class Store:
+    """An open store: transactions, statements by name, and a hint for changes."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self.dialect = dialect
+        self.url = dialect.url
+        self.label = dialect.label
+        self._engine = dialect.engine()
+        self._durable = self._engine.execution_options(rxsql_begin="durable")
+        self._fast = self._engine.execution_options(rxsql_begin="fast")
+
+    def __repr__(self) -> str:
+        return f"Store({self.label!r})"
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Read without a transaction: each statement sees what is committed."""
+        with self._translated(), self._engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self, *, durable: bool = True) -> Iterator[Connection]:
+        """Write in one short transaction, with the write lock from its start.
+
+        Args:
+            durable: Whether the commit must survive a loss of power; what would merely be done again need not.
+        """
+        engine = self._durable if durable else self._fast
+        with self._translated(), engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except sa.exc.DBAPIError as error:
+            raise self.dialect.translate(error) from error
+
+    def sql(self, name: str) -> sa.TextClause:
+        """Return a statement of this dialect by its file's name."""
+        return _statement(self.dialect.name, name)
+
+    def wakeup(self) -> Wakeup:
+        """Return a new hint for changes in this store; close it."""
+        return self.dialect.wakeup(self._engine)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._engine.dispose()
+
+
+@lru_cache(maxsize=None)
+def _statement(dialect: str, name: str) -> sa.TextClause:
+    return sa.text(sqlfiles.query(dialect, name))
+
+
+# --------------------------------------------------------------------------------------------------- opening
+
+_DIALECTS = {"sqlite": "rxsql.store.dialects.sqlite"}
+_open: dict[tuple[int, str], Store] = {}
+_lock = threading.Lock()
+
+
+def open_store(name: str | None = None) -> Store:
+    """Return the store of that name, opened once a process, with a schema of this package's version.
+
+    Args:
+        name: A path, an SQLAlchemy URL or an ODBC string; None for `RXSQL_STORE`, else the default file.
+
+    Raises:
+        StoreError: The store cannot be used; the message says what to do.
+        NotSupportedError: It names a kind of database that rxsql does not serve.
+    """
+    # A connection must never cross a fork, so a forked process opens its own.
+    key = (os.getpid(), name or Settings.from_environment().store or default_store())
+    with _lock:
+        store = _open.get(key)
+        if store is None:
+            store = connect(key[1])
+            check_version(store)
+            _open[key] = store
+        return store
+
+
+def connect(name: str) -> Store:
+    """Open a store without a look at its schema."""
+    dialect = dialect_for(name)
+    return Store(dialect)
+
+
+def dialect_for(name: str) -> Dialect:
+    """Return the dialect that serves a path, a URL or an ODBC string."""
+    if not name.strip():
+        raise StoreError("The store's name is empty. Give a path, or a URL such as sqlite:///jobs.db.")
+    if is_odbc(name):
+        raise NotSupportedError(
+            "This version of rxsql has no SQL Server store yet. Run the script with `rxsql run script.py`, or set "
+            "RXSQL_STORE to the path of an SQLite file: it takes the place of the server that the script names."
+        )
+    if "://" not in name:
+        name = f"sqlite:///{name}"
+    try:
+        url = sa.make_url(name)
+    except sa.exc.ArgumentError:
+        raise StoreError(f"{name!r} is neither a path nor a URL. Give a path, or a URL such as sqlite:///jobs.db.") from None
+    module = _DIALECTS.get(url.get_backend_name())
+    if module is None:
+        served = ", ".join(sorted(_DIALECTS))
+        raise NotSupportedError(f"rxsql has no store for {url.get_backend_name()!r}; it serves: {served}.")
+    found: Dialect = import_module(module).StoreDialect(url, Settings.from_environment())
+    return found
+
+
+def is_odbc(name: str) -> bool:
+    """Whether a name is an ODBC connection string."""
+    return "://" not in name and "=" in name and ("driver" in name.lower() or ";" in name)
+
+
+def check_version(store: Store) -> None:
+    """Install the schema where the store is embedded and empty; otherwise insist on this package's version."""
+    from rxsql.store import install  # noqa: PLC0415 - install needs Store
+
+    found = install.installed_version(store)
+    if found == SCHEMA_VERSION:
+        return
+    if found == 0 and store.dialect.embedded:
+        install.install(store)
+        return
+    raise SchemaVersionError(store.label, found, SCHEMA_VERSION)

@@ -1,0 +1,39 @@
+"""Installs the schema under a lock and tells its version; the only module that changes a schema."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from rxsql.errors import SchemaVersionError
+from rxsql.store import sqlfiles
+from rxsql.store.engine import Store
+from rxsql.store.tables import SCHEMA_VERSION, schema_version
+
+
+def installed_version(store: Store) -> int:
+    """Return the schema's version in this store, 0 when there is none."""
+    with store.read() as connection:
+        return _version(connection)
+
+
+def install(store: Store) -> int:
+    """Install the schema, or do nothing where it is current; return its version.
+
+    Raises:
+        SchemaVersionError: The store has a newer schema than this package.
+    """
+    with store.write() as connection:
+        found = _version(connection)
+        if found > SCHEMA_VERSION:
+            raise SchemaVersionError(store.label, found, SCHEMA_VERSION)
+        for statement in sqlfiles.statements(sqlfiles.script(store.dialect.name)):
+            connection.exec_driver_sql(statement)
+        if found == 0:
+            connection.execute(sa.insert(schema_version).values(version=SCHEMA_VERSION))
+    return SCHEMA_VERSION
+
+
+def _version(connection: sa.Connection) -> int:
+    if not sa.inspect(connection).has_table(schema_version.name):
+        return 0
+    return connection.scalar(sa.select(sa.func.max(schema_version.c.version))) or 0

@@ -1,0 +1,233 @@
+"""The client's operations on jobs: look, read outcomes and console, cancel, purge."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from rxsql.errors import JobNotFoundError
+from rxsql.models import ConsoleChunk, Job, Outcome, Purged, RxRemoteJobStatus
+from rxsql.store.tables import console_chunks, functions, inputs, job_progress, jobs, now, results, slots, task_rows
+from rxsql.store.tasks import end_open_job
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from sqlalchemy.engine import Connection
+
+    from rxsql.store.engine import Store
+
+
+_OF_JOB = sa.bindparam("job_key")
+_STATUS = sa.select(jobs.c.status, jobs.c.purged_at).where(jobs.c.job_id == sa.bindparam("job_id"))
+_KEY = sa.select(jobs.c.job_key).where(jobs.c.job_id == sa.bindparam("job_id"))
+_HASH = sa.select(jobs.c.function_hash).where(jobs.c.job_key == _OF_JOB)
+_JOBS = (
+    sa.select(
+        *(column for column in jobs.c if column.name not in ("done_runs", "failed_runs")),
+        job_progress.c.done_runs,
+        job_progress.c.failed_runs,
+    )
+    .join(job_progress, job_progress.c.job_id == jobs.c.job_id)
+    .order_by(jobs.c.job_key.desc())
+)
+_JOB = _JOBS.where(jobs.c.job_id == sa.bindparam("job_id"))
+_OUTCOMES = (
+    sa.select(results.c.run, results.c.body, results.c.error, results.c.traceback)
+    .where(results.c.job_key == _OF_JOB, results.c.run > sa.bindparam("after"))
+    .order_by(results.c.run)
+    .limit(sa.bindparam("page", type_=sa.Integer))
+)
+_FAILURES = _OUTCOMES.where(results.c.error.is_not(None))
+_CONSOLE = (
+    sa.select(
+        console_chunks.c.chunk_key,
+        console_chunks.c.task,
+        console_chunks.c.run,
+        console_chunks.c.attempt,
+        console_chunks.c.stream,
+        console_chunks.c.first_line,
+        console_chunks.c.lines,
+        console_chunks.c.partial,
+    )
+    .where(console_chunks.c.job_key == _OF_JOB, console_chunks.c.chunk_key > sa.bindparam("after"))
+    .order_by(console_chunks.c.chunk_key)
+    .limit(sa.bindparam("page", type_=sa.Integer))
+)
+_DROP_ARTIFACTS = [sa.delete(table).where(table.c.job_key == _OF_JOB) for table in (results, console_chunks, inputs, slots)]
+_DROP_TASKS = sa.delete(task_rows).where(task_rows.c.job_key == _OF_JOB)
+_MARK_PURGED = (
+    sa.update(jobs)
+    .where(jobs.c.job_key == sa.bindparam("purged_key"))
+    .values(purged_at=sa.func.coalesce(jobs.c.purged_at, now()))
+)
+_DROP_UNUSED_FUNCTION = sa.delete(functions).where(
+    functions.c.function_hash == sa.bindparam("function_hash"),
+    ~sa.exists().where(jobs.c.function_hash == functions.c.function_hash, jobs.c.purged_at.is_(None)),
+)
+
+
+def job_status(store: Store, job_id: str) -> RxRemoteJobStatus:
+    """Return where a job stands; cheap, and never an error for an unknown id."""
+    with store.read() as connection:
+        row = connection.execute(_STATUS, {"job_id": job_id}).one_or_none()
+    return RxRemoteJobStatus.MISSING if row is None else _status(row.status, row.purged_at)
+
+
+def _status(status: str, purged_at: object) -> RxRemoteJobStatus:
+    # A canceled job loses its artifacts at once, and stays visibly canceled.
+    if purged_at is not None and status != RxRemoteJobStatus.CANCELED:
+        return RxRemoteJobStatus.UNDETERMINED
+    return RxRemoteJobStatus(status)
+
+
+def get_job(store: Store, job_id: str) -> Job:
+    """Return a job with its progress.
+
+    Raises:
+        JobNotFoundError: The store does not know the id.
+    """
+    with store.read() as connection:
+        row = connection.execute(_JOB, {"job_id": job_id}).mappings().one_or_none()
+    if row is None:
+        raise JobNotFoundError(job_id, store.label)
+    return _job(row)
+
+
+def list_jobs(
+    store: Store,
+    *,
+    states: Sequence[RxRemoteJobStatus] = (),
+    start_time: datetime | None = None,
+    end_time: datetime | None = None,
+    limit: int | None = None,
+) -> list[Job]:
+    """Return jobs, the newest first, optionally those in some states or created in a span of time (inclusive)."""
+    conditions: list[sa.ColumnElement[bool]] = []
+    if start_time is not None:
+        conditions.append(jobs.c.created_at >= start_time)
+    if end_time is not None:
+        conditions.append(jobs.c.created_at <= end_time)
+    with store.read() as connection:
+        rows = connection.execute(_JOBS.where(*conditions).limit(None if states else limit)).mappings()
+        found = [_job(row) for row in rows]
+    return [job for job in found if not states or job.status in states][:limit]
+
+
+def _job(row: Any) -> Job:
+    return Job(
+        job_key=row["job_key"],
+        job_id=row["job_id"],
+        name=row["name"],
+        status=_status(row["status"], row["purged_at"]),
+        run_count=row["run_count"],
+        done_runs=row["done_runs"],
+        failed_runs=row["failed_runs"],
+        num_tasks=row["num_tasks"],
+        auto_cleanup=bool(row["auto_cleanup"]),
+        console_output=bool(row["console_output"]),
+        context=row["context"],
+        python=row["python"],
+        error=row["error"],
+        submitted_by=row["submitted_by"],
+        created_at=row["created_at"],
+        started_at=row["started_at"],
+        finished_at=row["finished_at"],
+    )
+
+
+def fetch_outcomes(store: Store, job_key: int, *, after: int, limit: int) -> list[Outcome]:
+    """Return a page of a job's outcomes in the order of their runs."""
+    with store.read() as connection:
+        rows = connection.execute(_OUTCOMES, {"job_key": job_key, "after": after, "page": limit})
+        return [Outcome(*row) for row in rows]
+
+
+def first_failure(store: Store, job_key: int) -> Outcome | None:
+    """Return the first failed run's outcome."""
+    with store.read() as connection:
+        row = connection.execute(_FAILURES, {"job_key": job_key, "after": -1, "page": 1}).one_or_none()
+    return None if row is None else Outcome(*row)
+
+
+def fetch_console(store: Store, job_key: int, *, after: int, limit: int) -> list[tuple[int, ConsoleChunk]]:
+    """Return a page of console chunks written after the chunk `after`, each with its key."""
+    with store.read() as connection:
+        return [
+            (
+                row.chunk_key,
+                ConsoleChunk(
+                    job_key,
+                    row.task,
+                    row.run,
+                    row.attempt,
+                    row.stream,
+                    row.first_line,
+                    tuple(json.loads(row.lines)),
+                    bool(row.partial),
+                ),
+            )
+            for row in connection.execute(_CONSOLE, {"job_key": job_key, "after": after, "page": limit})
+        ]
+
+
+def cancel(store: Store, job_id: str) -> bool:
+    """Cancel an open job and remove what it stored; return False when it had ended already.
+
+    Raises:
+        JobNotFoundError: The store does not know the id.
+    """
+    with store.write() as connection:
+        job_key = _key(connection, store, job_id)
+        if not end_open_job(connection, store, job_key, RxRemoteJobStatus.CANCELED, None):
+            return False
+        _delete_artifacts(connection, store, job_key, keep_tasks=True)
+    return True
+
+
+def purge(store: Store, job_id: str, *, durable: bool = True) -> Purged:
+    """Remove a job's tasks, inputs, results and console lines; its row stays and says so.
+
+    Raises:
+        JobNotFoundError: The store does not know the id.
+    """
+    with store.write(durable=durable) as connection:
+        job_key = _key(connection, store, job_id)
+        end_open_job(connection, store, job_key, RxRemoteJobStatus.CANCELED, None)
+        counts = _delete_artifacts(connection, store, job_key, keep_tasks=False)
+    return Purged(job_id=job_id, tasks=counts[0], results=counts[1], console=counts[2])
+
+
+def _key(connection: Connection, store: Store, job_id: str) -> int:
+    found = connection.scalar(_KEY, {"job_id": job_id})
+    if found is None:
+        raise JobNotFoundError(job_id, store.label)
+    return int(found)
+
+
+def _delete_artifacts(connection: Connection, store: Store, job_key: int, *, keep_tasks: bool) -> tuple[int, int, int]:
+    counts = [connection.execute(drop, {"job_key": job_key}).rowcount for drop in _DROP_ARTIFACTS]
+    tasks = 0
+    if not keep_tasks:
+        tasks = connection.execute(_DROP_TASKS, {"job_key": job_key}).rowcount
+        connection.execute(_MARK_PURGED, {"purged_key": job_key})
+        function_hash = connection.scalar(_HASH, {"job_key": job_key})
+        connection.execute(_DROP_UNUSED_FUNCTION, {"function_hash": function_hash})
+    return tasks, counts[0], counts[1]
+
+
+def purge_expired(store: Store, *, retention_seconds: float, tombstone_seconds: float, limit: int = 100) -> int:
+    """Purge final jobs that nobody collected in time, and forget what was purged long ago; return how many."""
+    with store.read() as connection:
+        parameters = {"retention_seconds": retention_seconds, "limit": limit}
+        expired = list(connection.scalars(store.sql("expired_jobs"), parameters))
+    for job_key in expired:
+        with store.write(durable=False) as connection:
+            _delete_artifacts(connection, store, job_key, keep_tasks=False)
+    with store.write(durable=False) as connection:
+        connection.execute(store.sql("delete_tombstones"), {"tombstone_seconds": tombstone_seconds})
+        connection.execute(store.sql("delete_stopped_workers"), {"tombstone_seconds": tombstone_seconds})
+    return len(expired)

@@ -1,0 +1,102 @@
+"""Puts a job with its function, inputs and tasks into the store, in one transaction."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from rxsql.errors import JobExistsError
+from rxsql.store.tables import SHARED_INPUT, functions, inputs, jobs, task_rows
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
+    from rxsql.models import NewJob
+    from rxsql.store.engine import Store
+
+
+_JOB_BY_ID = sa.select(jobs.c.job_key).where(jobs.c.job_id == sa.bindparam("job_id"))
+_FUNCTION_BY_HASH = sa.select(functions.c.function_hash).where(functions.c.function_hash == sa.bindparam("function_hash"))
+_ADD_FUNCTION = sa.insert(functions)
+_ADD_JOB = sa.insert(jobs)
+_ADD_INPUTS = sa.insert(inputs)
+_ADD_TASKS = sa.insert(task_rows)
+
+
+def add_job(store: Store, job: NewJob, *, inline_bytes: int) -> int:
+    """Insert a job with all it needs; return its key.
+
+    Args:
+        store: Where to.
+        job: The job; its tasks are numbered in their order.
+        inline_bytes: Inputs up to this size stand in their task's row, larger ones in `inputs`.
+
+    Raises:
+        JobExistsError: The id is taken; nothing was stored.
+    """
+    with store.write() as connection:
+        if connection.scalar(_JOB_BY_ID, {"job_id": job.job_id}) is not None:
+            raise JobExistsError(job.job_id)
+        function_hash = _add_function(connection, job.function)
+        job_key = _add_row(connection, job, function_hash)
+        _add_inputs(connection, job_key, job, inline_bytes)
+        _add_tasks(connection, job_key, job, inline_bytes)
+    return job_key
+
+
+def _add_function(connection: Connection, body: bytes) -> str:
+    function_hash = hashlib.sha256(body).hexdigest()
+    if connection.scalar(_FUNCTION_BY_HASH, {"function_hash": function_hash}) is None:
+        connection.execute(_ADD_FUNCTION, {"function_hash": function_hash, "body": body})
+    return function_hash
+
+
+def _add_row(connection: Connection, job: NewJob, function_hash: str) -> int:
+    row = {
+        "job_id": job.job_id,
+        "name": job.name,
+        "run_count": job.run_count,
+        "num_tasks": job.num_tasks,
+        "max_attempts": job.max_attempts,
+        "continue_on_failure": int(job.continue_on_failure),
+        "has_inputs": int(job.has_inputs),
+        "packages_to_load": json.dumps(job.packages_to_load),
+        "execution_timeout_seconds": job.execution_timeout_seconds,
+        "auto_cleanup": int(job.auto_cleanup),
+        "console_output": int(job.console_output),
+        "context": job.context,
+        "python": job.python,
+        "function_hash": function_hash,
+        "submitted_by": job.submitted_by,
+    }
+    inserted = connection.execute(_ADD_JOB, row).inserted_primary_key
+    return int(inserted[0]) if inserted else 0
+
+
+def _add_inputs(connection: Connection, job_key: int, job: NewJob, inline_bytes: int) -> None:
+    rows = [
+        {"job_key": job_key, "task": number, "body": task.input}
+        for number, task in enumerate(job.tasks)
+        if task.input is not None and len(task.input) > inline_bytes
+    ]
+    if job.shared_input is not None:
+        rows.append({"job_key": job_key, "task": SHARED_INPUT, "body": job.shared_input})
+    if rows:
+        connection.execute(_ADD_INPUTS, rows)
+
+
+def _add_tasks(connection: Connection, job_key: int, job: NewJob, inline_bytes: int) -> None:
+    rows = [
+        {
+            "job_key": job_key,
+            "task": number,
+            "first_run": task.first_run,
+            "run_count": task.run_count,
+            "input": task.input if task.input is not None and len(task.input) <= inline_bytes else None,
+        }
+        for number, task in enumerate(job.tasks)
+    ]
+    connection.execute(_ADD_TASKS, rows)

@@ -1,0 +1,243 @@
+"""The tables, once; `sql/<dialect>/schema.sql` says the same in SQL, and a test holds the two together."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+
+from rxsql.store import sqlfiles
+
+if TYPE_CHECKING:
+    from sqlalchemy import Dialect
+
+SCHEMA_VERSION = 1
+
+metadata = MetaData(
+    naming_convention={"pk": "pk_%(table_name)s", "uq": "uq_%(table_name)s_%(column_0_name)s", "ix": "ix_%(column_0_label)s"}
+)
+views = MetaData()
+
+OPEN = text("status IN ('queued', 'running')")
+STATUSES = "status IN ('queued', 'running', 'finished', 'failed', 'canceled')"
+
+
+def as_utc(value: Any) -> datetime | None:
+    """Return a time as a driver gave it, as an aware `datetime` in UTC."""
+    if value is None:
+        return None
+    found: datetime = datetime.fromisoformat(value) if isinstance(value, str) else value
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An instant by the database's clock; an aware `datetime` in UTC here, readable text in SQLite."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> Any:
+        """Keep a database's own type where it has one."""
+        return dialect.type_descriptor(String(26).with_variant(DateTime(), "mssql", "postgresql"))
+
+    def process_result_value(self, value: Any, _dialect: Dialect) -> datetime | None:
+        """Return an aware datetime."""
+        return as_utc(value)
+
+    def process_bind_param(self, value: datetime | None, _dialect: Dialect) -> Any:
+        """Send an instant the way it is stored."""
+        if value is None:
+            return None
+        return value.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "milliseconds")
+
+
+class now(FunctionElement[datetime]):  # noqa: N801 - stands among SQL functions
+    """The database's clock."""
+
+    type = UtcDateTime()
+    inherit_cache = True
+
+
+@compiles(now)
+def _compile_now(_element: now, compiler: Any, **_: Any) -> str:
+    return sqlfiles.query(compiler.dialect.name, "now")
+
+
+Flag = Integer
+Key = BigInteger().with_variant(Integer(), "sqlite")
+
+
+def _now(name: str) -> Column[Any]:
+    return Column(name, UtcDateTime, nullable=False, server_default=text("(STRFTIME('%Y-%m-%d %H:%M:%f', 'now'))"))
+
+
+schema_version = Table(
+    "schema_version",
+    metadata,
+    Column("version", Integer, nullable=False),
+    _now("installed_at"),
+    PrimaryKeyConstraint("version"),
+)
+
+functions = Table(
+    "functions",
+    metadata,
+    Column("function_hash", String(64), nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("function_hash"),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("job_key", Key, nullable=False),
+    Column("job_id", String(128), nullable=False),
+    Column("name", String(256), nullable=False),
+    Column("status", String(16), nullable=False, server_default="queued"),
+    Column("run_count", Integer, nullable=False),
+    Column("done_runs", Integer, nullable=False, server_default="0"),
+    Column("failed_runs", Integer, nullable=False, server_default="0"),
+    Column("num_tasks", Integer, nullable=False),
+    Column("max_attempts", Integer, nullable=False),
+    Column("continue_on_failure", Flag, nullable=False),
+    Column("has_inputs", Flag, nullable=False),
+    Column("packages_to_load", Text, nullable=False),
+    Column("execution_timeout_seconds", Integer, nullable=False),
+    Column("auto_cleanup", Flag, nullable=False),
+    Column("console_output", Flag, nullable=False),
+    Column("context", Text, nullable=False),
+    Column("python", String(8), nullable=False),
+    Column("function_hash", String(64), nullable=False),
+    Column("submitted_by", String(256), nullable=False),
+    Column("error", Text),
+    _now("created_at"),
+    Column("started_at", UtcDateTime),
+    Column("finished_at", UtcDateTime),
+    Column("purged_at", UtcDateTime),
+    PrimaryKeyConstraint("job_key"),
+    UniqueConstraint("job_id"),
+    CheckConstraint(STATUSES, name="ck_jobs_status"),
+)
+Index("ix_jobs_open", jobs.c.job_key, sqlite_where=OPEN)
+Index("ix_jobs_function_hash", jobs.c.function_hash)
+
+workers = Table(
+    "workers",
+    metadata,
+    Column("worker_key", Key, nullable=False),
+    Column("worker_id", String(128), nullable=False),
+    Column("host", String(256), nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("python", String(8), nullable=False),
+    Column("version", String(32), nullable=False),
+    Column("slots", Integer, nullable=False),
+    Column("lease_seconds", Float, nullable=False),
+    _now("started_at"),
+    _now("heartbeat_at"),
+    Column("stopped_at", UtcDateTime),
+    PrimaryKeyConstraint("worker_key"),
+    UniqueConstraint("worker_id"),
+)
+
+task_rows = Table(
+    "task_rows",
+    metadata,
+    Column("job_key", Key, nullable=False),
+    Column("task", Integer, nullable=False),
+    Column("status", String(16), nullable=False, server_default="queued"),
+    Column("attempt", SmallInteger().with_variant(Integer(), "sqlite"), nullable=False, server_default="0"),
+    Column("worker_key", Key),
+    Column("first_run", Integer, nullable=False),
+    Column("run_count", Integer, nullable=False),
+    Column("failed_runs", Integer, nullable=False, server_default="0"),
+    Column("started_at", UtcDateTime),
+    Column("finished_at", UtcDateTime),
+    Column("seconds", Float),
+    Column("error", Text),
+    Column("input", LargeBinary),
+    PrimaryKeyConstraint("job_key", "task"),
+    CheckConstraint(STATUSES, name="ck_task_rows_status"),
+    sqlite_with_rowid=False,
+)
+Index("ix_task_rows_open", task_rows.c.job_key, task_rows.c.status, task_rows.c.task, sqlite_where=OPEN)
+
+slots = Table(
+    "slots",
+    metadata,
+    Column("job_key", Key, nullable=False),
+    Column("worker_key", Key, nullable=False),
+    Column("slots", Integer, nullable=False),
+    PrimaryKeyConstraint("job_key", "worker_key"),
+    sqlite_with_rowid=False,
+)
+Index("ix_slots_worker_key", slots.c.worker_key)
+
+SHARED_INPUT = -1  # the task number at which the input of all runs stands
+
+inputs = Table(
+    "inputs",
+    metadata,
+    Column("job_key", Key, nullable=False),
+    Column("task", Integer, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("job_key", "task"),
+)
+
+results = Table(
+    "results",
+    metadata,
+    Column("job_key", Key, nullable=False),
+    Column("run", Integer, nullable=False),
+    Column("body", LargeBinary),
+    Column("error", Text),
+    Column("traceback", Text),
+    PrimaryKeyConstraint("job_key", "run"),
+    sqlite_with_rowid=False,
+)
+
+console_chunks = Table(
+    "console_chunks",
+    metadata,
+    Column("chunk_key", Key, nullable=False),
+    Column("job_key", Key, nullable=False),
+    Column("task", Integer, nullable=False),
+    Column("run", Integer, nullable=False),
+    Column("attempt", SmallInteger().with_variant(Integer(), "sqlite"), nullable=False),
+    Column("stream", String(8), nullable=False),
+    Column("first_line", Integer, nullable=False),
+    Column("lines", Text, nullable=False),
+    Column("partial", Flag, nullable=False),
+    _now("written_at"),
+    PrimaryKeyConstraint("chunk_key"),
+    CheckConstraint("stream IN ('stdout', 'stderr')", name="ck_console_chunks_stream"),
+)
+Index("ix_console_chunks_job_key", console_chunks.c.job_key, console_chunks.c.chunk_key)
+
+job_progress = Table(
+    "job_progress",
+    views,
+    Column("job_id", String(128)),
+    Column("done_runs", Integer),
+    Column("failed_runs", Integer),
+)

@@ -1,0 +1,257 @@
+"""The worker's operations on tasks: look for work, take slots, claim, report ends, give back, take from the dead."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from rxsql.models import OpenJob, RxRemoteJobStatus, Task, WorkItem, Written
+from rxsql.store.tables import SHARED_INPUT, console_chunks, functions, inputs, jobs, now, results, slots
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from sqlalchemy.engine import Connection
+
+    from rxsql.models import ConsoleChunk, Report, RunOutcome, TaskEnd
+    from rxsql.store.engine import Store
+
+
+_OF_JOB = sa.bindparam("job_key")
+_OF_WORKER = sa.bindparam("worker_key")
+_SHARED = inputs.alias()
+_WORK_ITEM = (
+    sa.select(jobs, functions.c.body.label("function"), _SHARED.c.body.label("shared_input"), now().label("now"))
+    .select_from(
+        jobs.join(functions, functions.c.function_hash == jobs.c.function_hash).outerjoin(
+            _SHARED, sa.and_(_SHARED.c.job_key == jobs.c.job_key, _SHARED.c.task == SHARED_INPUT)
+        )
+    )
+    .where(jobs.c.job_key == _OF_JOB)
+)
+_HELD_SLOTS = sa.select(slots.c.worker_key, slots.c.slots).where(slots.c.job_key == _OF_JOB)
+_START_JOB = (
+    sa.update(jobs)
+    .where(jobs.c.job_key == sa.bindparam("started_key"))
+    .values(status=RxRemoteJobStatus.RUNNING.value, started_at=now())
+)
+_DROP_SLOTS = sa.delete(slots).where(slots.c.job_key == _OF_JOB)
+_DROP_OWN_SLOTS = _DROP_SLOTS.where(slots.c.worker_key == _OF_WORKER)
+_DROP_WORKERS_SLOTS = sa.delete(slots).where(slots.c.worker_key == _OF_WORKER)
+_INPUTS = sa.select(inputs.c.task, inputs.c.body).where(
+    inputs.c.job_key == _OF_JOB, inputs.c.task.in_(sa.bindparam("tasks", expanding=True))
+)
+_RUNS_DONE = sa.select(results.c.run).where(
+    results.c.job_key == _OF_JOB, results.c.run.between(sa.bindparam("first"), sa.bindparam("last"))
+)
+_ADD_CHUNKS = sa.insert(console_chunks)
+
+
+def open_jobs(store: Store, worker_key: int, python: str, *, limit: int) -> list[OpenJob]:
+    """Return the jobs this worker could work for, those with the fewest slots first; takes no lock."""
+    parameters = {"worker_key": worker_key, "python": python, "limit": limit}
+    with store.read() as connection:
+        rows = connection.execute(store.sql("open_jobs"), parameters)
+        return [OpenJob(row[0], row[1], row[2], row[3], bool(row[4])) for row in rows]
+
+
+def work_item(store: Store, job_key: int) -> WorkItem | None:
+    """Return what a worker must know of an open job, or None when it has ended."""
+    with store.read() as connection:
+        row = connection.execute(_WORK_ITEM, {"job_key": job_key}).mappings().one_or_none()
+    if row is None or RxRemoteJobStatus(row["status"]).is_final:
+        return None
+    return WorkItem(
+        job_key=job_key,
+        job_id=row["job_id"],
+        function=row["function"],
+        shared_input=row["shared_input"],
+        has_inputs=bool(row["has_inputs"]),
+        num_tasks=row["num_tasks"],
+        max_attempts=row["max_attempts"],
+        continue_on_failure=bool(row["continue_on_failure"]),
+        packages_to_load=tuple(json.loads(row["packages_to_load"])),
+        execution_timeout_seconds=row["execution_timeout_seconds"],
+        seconds_left=_seconds_left(row),
+    )
+
+
+def _seconds_left(row: Any) -> float | None:
+    limit: int = row["execution_timeout_seconds"]
+    if limit == 0:
+        return None
+    if row["started_at"] is None:
+        return float(limit)
+    return float(limit - (row["now"] - row["started_at"]).total_seconds())
+
+
+def claim(store: Store, worker_key: int, job_key: int, *, slots_wanted: int, limit: int) -> tuple[int, list[Task]]:
+    """Take slots on a job and claim its next tasks.
+
+    Args:
+        store: Where.
+        worker_key: The claiming worker.
+        job_key: The job.
+        slots_wanted: How many children the worker would run for the job altogether.
+        limit: How many tasks at most.
+
+    Returns:
+        The slots granted (fewer when the job's cap is reached, 0 when it has ended) and the tasks.
+    """
+    with store.write(durable=False) as connection:
+        granted = _take_slots(connection, store, worker_key, job_key, slots_wanted)
+        if granted == 0 or limit == 0:
+            return granted, []
+        parameters = {"worker_key": worker_key, "job_key": job_key, "limit": limit}
+        rows = connection.execute(store.sql("claim_tasks"), parameters)
+        return granted, sorted((Task(job_key, *row) for row in rows), key=lambda task: task.task)
+
+
+def _take_slots(connection: Connection, store: Store, worker_key: int, job_key: int, wanted: int) -> int:
+    job = connection.execute(store.sql("lock_job"), {"job_key": job_key}).one_or_none()
+    if job is None:
+        return 0
+    held = dict(connection.execute(_HELD_SLOTS, {"job_key": job_key}).tuples().all())
+    own = held.pop(worker_key, 0)
+    granted = max(0, min(wanted, (job.num_tasks or wanted) - sum(held.values())))
+    if granted != own:
+        connection.execute(store.sql("set_slots"), {"job_key": job_key, "worker_key": worker_key, "slots": granted})
+    if granted and job.status == RxRemoteJobStatus.QUEUED:
+        connection.execute(_START_JOB, {"started_key": job_key})
+    return granted
+
+
+def release_slots(store: Store, worker_key: int, job_key: int) -> None:
+    """Give up a job's slots."""
+    with store.write(durable=False) as connection:
+        connection.execute(_DROP_OWN_SLOTS, {"job_key": job_key, "worker_key": worker_key})
+
+
+def task_inputs(store: Store, job_key: int, tasks: Sequence[int]) -> dict[int, bytes]:
+    """Return the inputs of tasks that do not stand in the tasks' rows."""
+    with store.read() as connection:
+        return dict(connection.execute(_INPUTS, {"job_key": job_key, "tasks": list(tasks)}).tuples().all())
+
+
+def runs_with_results(store: Store, job_key: int, task: Task) -> set[int]:
+    """Return the runs of a task that an earlier attempt has finished."""
+    last = task.first_run + task.run_count - 1
+    with store.read() as connection:
+        return set(connection.scalars(_RUNS_DONE, {"job_key": job_key, "first": task.first_run, "last": last}))
+
+
+def report(store: Store, worker_key: int, news: Report) -> Written:
+    """Write back console lines, outcomes and ends of tasks in one transaction, and end the jobs that are done.
+
+    Of tasks that this worker does not hold any more, nothing is written.
+    """
+    durable = bool(news.outcomes or news.ends)
+    with store.write(durable=durable) as connection:
+        held = _end_tasks(connection, store, worker_key, news.ends)
+        others = _touched(news) - {(end.job_key, end.task, end.attempt) for end in news.ends}
+        held |= _own_tasks(connection, store, worker_key, others)
+        _insert_results(connection, store, [o for o in news.outcomes if (o.job_key, o.task) in held])
+        _insert_console(connection, [c for c in news.chunks if (c.job_key, c.task) in held])
+        ended = _finish_jobs(connection, store, {end.job_key for end in news.ends})
+    return Written(refused={(job_key, task) for job_key, task, _ in _touched(news)} - held, ended_jobs=ended)
+
+
+def _finish_jobs(connection: Connection, store: Store, job_keys: Iterable[int]) -> set[int]:
+    ended = set()
+    for job_key in job_keys:
+        if connection.execute(store.sql("finish_job"), {"job_key": job_key}).one_or_none() is not None:
+            connection.execute(_DROP_SLOTS, {"job_key": job_key})
+            ended.add(job_key)
+    return ended
+
+
+def _touched(news: Report) -> set[tuple[int, int, int]]:
+    entries: Iterable[ConsoleChunk | RunOutcome | TaskEnd] = (*news.chunks, *news.outcomes, *news.ends)
+    return {(entry.job_key, entry.task, entry.attempt) for entry in entries}
+
+
+def _end_tasks(connection: Connection, store: Store, worker_key: int, ends: Sequence[TaskEnd]) -> set[tuple[int, int]]:
+    if not ends:
+        return set()
+    rows = [[e.job_key, e.task, e.attempt, e.failed_runs, e.seconds, e.error] for e in ends]
+    accepted = connection.execute(store.sql("end_tasks"), {"ends": json.dumps(rows), "worker_key": worker_key})
+    return {(row[0], row[1]) for row in accepted}
+
+
+def _own_tasks(
+    connection: Connection, store: Store, worker_key: int, tasks: Iterable[tuple[int, int, int]]
+) -> set[tuple[int, int]]:
+    wanted = list(tasks)
+    if not wanted:
+        return set()
+    rows = connection.execute(store.sql("own_tasks"), {"tasks": json.dumps(wanted), "worker_key": worker_key})
+    return {(row[0], row[1]) for row in rows}
+
+
+def _insert_results(connection: Connection, store: Store, outcomes: Sequence[RunOutcome]) -> None:
+    if outcomes:
+        rows = [
+            {
+                "job_key": o.job_key,
+                "run": o.outcome.run,
+                "body": o.outcome.value,
+                "error": o.outcome.error,
+                "traceback": o.outcome.traceback,
+            }
+            for o in outcomes
+        ]
+        connection.execute(store.sql("insert_results"), rows)
+
+
+def _insert_console(connection: Connection, chunks: Sequence[ConsoleChunk]) -> None:
+    if chunks:
+        rows = [
+            {**asdict(chunk), "lines": json.dumps(chunk.lines, ensure_ascii=False), "partial": int(chunk.partial)}
+            for chunk in chunks
+        ]
+        connection.execute(_ADD_CHUNKS, rows)
+
+
+def release(store: Store, worker_key: int, tasks: Sequence[tuple[Task, int]]) -> None:
+    """Give tasks back to the queue, each with the attempt count to go on from."""
+    rows = [[task.job_key, task.task, task.attempt, attempt] for task, attempt in tasks]
+    with store.write(durable=False) as connection:
+        connection.execute(store.sql("release_tasks"), {"tasks": json.dumps(rows), "worker_key": worker_key})
+
+
+def end_job(store: Store, job_key: int, status: RxRemoteJobStatus, error: str | None) -> bool:
+    """End an open job and its open tasks at once; return False when it had ended already."""
+    with store.write() as connection:
+        return end_open_job(connection, store, job_key, status, error)
+
+
+def end_open_job(
+    connection: Connection, store: Store, job_key: int, status: RxRemoteJobStatus, error: str | None
+) -> bool:
+    """`end_job` within a transaction."""
+    parameters: dict[str, Any] = {"job_key": job_key, "status": status.value, "error": error}
+    ended = connection.execute(store.sql("end_job"), parameters).one_or_none()
+    if ended is None:
+        return False
+    connection.execute(store.sql("end_open_tasks"), parameters)
+    connection.execute(_DROP_SLOTS, {"job_key": job_key})
+    return True
+
+
+def reap(store: Store, worker_key: int, error: str) -> None:
+    """Take back what a dead worker held: its tasks return to the queue, or fail with `error` after their last attempt."""
+    with store.write() as connection:
+        rows = connection.execute(store.sql("reap_tasks"), {"worker_key": worker_key, "error": error}).all()
+        failed = [row for row in rows if row.status == RxRemoteJobStatus.FAILED]
+        lost = [
+            {"job_key": row.job_key, "run": run, "body": None, "error": error, "traceback": None}
+            for row in failed
+            for run in range(row.first_run, row.first_run + row.run_count)
+        ]
+        if lost:
+            connection.execute(store.sql("insert_results"), lost)
+        connection.execute(_DROP_WORKERS_SLOTS, {"worker_key": worker_key})
+        _finish_jobs(connection, store, {row.job_key for row in failed})

@@ -1,0 +1,109 @@
+"""The workers' own rows: registering, heartbeat, and who is alive."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from rxsql.models import Worker
+from rxsql.store.tables import as_utc, now, workers
+
+if TYPE_CHECKING:
+    from rxsql.store.engine import Store
+
+
+_BEAT = (
+    sa.update(workers)
+    .where(workers.c.worker_key == sa.bindparam("key"), workers.c.stopped_at.is_(None))
+    .values(heartbeat_at=now())
+)
+_STOP = (
+    sa.update(workers)
+    .where(workers.c.worker_key == sa.bindparam("key"), workers.c.stopped_at.is_(None))
+    .values(stopped_at=now())
+)
+
+
+def this_host() -> str:
+    """Return the name under which this machine's workers are listed."""
+    return socket.gethostname()
+
+
+def register(store: Store, *, worker_id: str, python: str, version: str, slots: int, lease_seconds: float) -> int:
+    """List a new worker of this process; return its key."""
+    row = {
+        "worker_id": worker_id,
+        "host": this_host(),
+        "pid": os.getpid(),
+        "python": python,
+        "version": version,
+        "slots": slots,
+        "lease_seconds": lease_seconds,
+    }
+    with store.write() as connection:
+        inserted = connection.execute(sa.insert(workers).values(row)).inserted_primary_key
+    return int(inserted[0]) if inserted else 0
+
+
+def heartbeat(store: Store, worker_key: int) -> bool:
+    """Renew a worker's lease; return False when it was taken for dead meanwhile."""
+    with store.write(durable=False) as connection:
+        return connection.execute(_BEAT, {"key": worker_key}).rowcount == 1
+
+
+def stop(store: Store, worker_key: int) -> None:
+    """Write down that a worker has ended, or is taken for dead."""
+    with store.write(durable=False) as connection:
+        connection.execute(_STOP, {"key": worker_key})
+
+
+def stop_if_idle(store: Store, worker_key: int) -> bool:
+    """Take an idle worker off the list; return False when a job came in, and it must stay."""
+    with store.write(durable=False) as connection:
+        return connection.execute(store.sql("stop_idle_worker"), {"worker_key": worker_key}).one_or_none() is not None
+
+
+def list_workers(store: Store) -> list[Worker]:
+    """Return all workers, the newest first; one whose process is gone from this host is not alive."""
+    with store.read() as connection:
+        rows = connection.execute(store.sql("list_workers")).mappings()
+        return [_worker(dict(row)) for row in rows]
+
+
+def _worker(row: dict[str, object]) -> Worker:
+    for name in ("started_at", "heartbeat_at", "stopped_at"):
+        row[name] = as_utc(row[name])
+    row["is_alive"] = bool(row["is_alive"]) and not _is_gone(str(row["host"]), int(str(row["pid"])))
+    return Worker(**row)  # type: ignore[arg-type]
+
+
+def has_live_worker(store: Store, python: str) -> bool:
+    """Whether some live worker runs this Python minor version."""
+    return any(worker.is_alive and worker.python == python for worker in list_workers(store))
+
+
+def dead_workers(store: Store, *, but: int) -> list[Worker]:
+    """Return workers that did not stop and are not alive, among them earlier ones with this process's own number.
+
+    Args:
+        store: Where.
+        but: The key of this process's own worker.
+    """
+    unstopped = [w for w in list_workers(store) if w.stopped_at is None and w.worker_key != but]
+    own = (this_host(), os.getpid())
+    return [worker for worker in unstopped if not worker.is_alive or (worker.host, worker.pid) == own]
+
+
+def _is_gone(host: str, pid: int) -> bool:
+    if host != this_host():
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:  # it is there, and somebody else's
+        return False
+    return False

@@ -1,0 +1,1 @@
+"""The server's side: claims tasks, runs them in child processes, writes outcomes and console lines back."""

@@ -1,0 +1,42 @@
+"""`python -m rxsql.worker`: the worker as a process; the store and its settings come from the environment."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+
+from rxsql.errors import RxSqlError
+from rxsql.settings import Settings
+from rxsql.worker.pool import Pool
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a worker; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m rxsql.worker", description=__doc__)
+    parser.add_argument("--exit-when-idle", action="store_true", help="end after RXSQL_IDLE_EXIT_SECONDS without work")
+    parser.add_argument("--ready-fd", type=int, help="descriptor that is told 'ready', or the reason why not")
+    options = parser.parse_args(arguments)
+    return run(Settings.from_environment(), exit_when_idle=options.exit_when_idle, ready_fd=options.ready_fd)
+
+
+def run(settings: Settings, *, exit_when_idle: bool = False, ready_fd: int | None = None) -> int:
+    """Run a worker on the store that the settings name; return the exit code."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    pool = Pool(settings)  # first: the zygote starts while the store's libraries are imported
+    try:
+        from rxsql.store.engine import open_store  # noqa: PLC0415
+        from rxsql.worker.supervisor import Supervisor, tell_ready  # noqa: PLC0415
+
+        supervisor = Supervisor(open_store(settings.store or None), settings, pool, idle_exit=exit_when_idle)
+    except RxSqlError as error:
+        pool.close()
+        print(f"rxsql worker: {error}", file=sys.stderr)  # noqa: T201
+        return 1
+    tell_ready(ready_fd, "ready")
+    supervisor.run()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,187 @@
+"""A child process: serves one job, run after run, and ends. It knows payloads and one socket, never the database."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import json
+import os
+import random
+import signal
+import sys
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from rxsql import payload, revoscalepy
+from rxsql.worker import wire
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+    from typing import TextIO
+
+_PLAIN = (int, float, str, bytes, bool, type(None))
+_OWN_FRAMES = 1  # frames of this module above the user's in a traceback
+
+
+class Streams:
+    """Standard output and error as files that the supervisor reads while they grow."""
+
+    def __init__(self, stdout_fd: int, stderr_fd: int) -> None:
+        self._fds = (stdout_fd, stderr_fd)
+        self._mine: tuple[TextIO, ...] = ()
+        self._flush_c = ctypes.CDLL(None).fflush
+        self.restore()
+
+    def restore(self) -> None:
+        """Put the streams back where they belong, whatever user code did to them."""
+        for number, fd in enumerate(self._fds, start=1):
+            os.dup2(fd, number)
+        self._mine = tuple(
+            open(number, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)  # noqa: SIM115, PTH123
+            for number in (1, 2)
+        )
+        sys.stdout, sys.stderr = self._mine
+        sys.__stdout__, sys.__stderr__ = self._mine  # type: ignore[misc]
+
+    def sizes(self) -> tuple[int, int]:
+        """Flush everything, C's buffers included; return how much was written to each stream."""
+        if (sys.stdout, sys.stderr) != self._mine or any(stream.closed for stream in self._mine):
+            with suppress(Exception):
+                sys.stdout.flush()
+            with suppress(Exception):
+                sys.stderr.flush()
+            self.restore()
+        try:
+            self._mine[0].flush()
+            self._mine[1].flush()
+        except OSError:  # the descriptor was closed or replaced under the stream
+            self.restore()
+        self._flush_c(None)
+        return os.fstat(self._fds[0]).st_size, os.fstat(self._fds[1]).st_size
+
+
+class Job:
+    """The loaded function and the input that its runs share."""
+
+    def __init__(self, details: bytes, function: bytes, shared_input: bytes) -> None:
+        """Import the job's packages, then its function.
+
+        Raises:
+            Exception: Whatever stands in the way; the job cannot be run here.
+        """
+        for package in json.loads(details)["packages_to_load"]:
+            importlib.import_module(package)
+        self.function: Callable[..., Any] = payload.load_function(function)
+        self._shared_payload = shared_input
+        self._shared = payload.load(shared_input) if shared_input else {}
+        # Plain values cannot carry one run's changes to the next; anything else is made anew for each run.
+        self._reusable = all(isinstance(value, _PLAIN) for value in self._shared.values())
+
+    def arguments(self, own: dict[str, Any]) -> dict[str, Any]:
+        """Return the keyword arguments of a run."""
+        if not self._reusable:
+            return {**payload.load(self._shared_payload), **own}
+        return {**self._shared, **own}
+
+
+def serve(sock: socket.socket, stdout_fd: int, stderr_fd: int) -> None:
+    """Serve one job until the supervisor hangs up."""
+    streams = Streams(stdout_fd, stderr_fd)
+    revoscalepy.install()
+    _warm_up(streams)
+    random.seed()
+    if "numpy" in sys.modules:  # preloaded before the fork: all children would draw the same numbers
+        sys.modules["numpy"].random.seed()
+    message = wire.receive(sock)
+    if message is None:
+        return
+    try:
+        job = Job(*wire.parse_job(message))
+    except Exception as error:  # noqa: BLE001 - the job's own modules may raise anything
+        streams.sizes()
+        wire.send_text(sock, wire.BROKEN, _why_broken(error))
+        return
+    wire.send_text(sock, wire.READY, "")
+    runner = Runner(sock, streams, job)
+    while (message := wire.receive(sock)) is not None:
+        runner.run_task(wire.parse_task(message))
+
+
+def _warm_up(streams: Streams) -> None:
+    """Go the way of a job once while nobody waits: a forked process pays for each page of memory at its first use."""
+    near, far = wire.pair()
+    with near, far:
+        wire.send_job(near, b'{"packages_to_load": []}', payload.dump_function(_nothing, {}), payload.dump({"value": 0}))
+        message = wire.receive(far)
+        if message is not None:
+            Runner(near, streams, Job(*wire.parse_job(message))).run_task(wire.TaskMessage(0, 0, 1, (), b""))
+
+
+def _nothing(value: object) -> object:
+    return value
+
+
+def _why_broken(error: Exception) -> str:
+    text = f"{type(error).__name__}: {error}"
+    if isinstance(error, ModuleNotFoundError):
+        return (
+            f"The job needs the module {error.name!r}, which the worker's Python ({sys.executable}) does not have. "
+            f"Install it there: {sys.executable} -m pip install {str(error.name).partition('.')[0]}"
+        )
+    if isinstance(error, (payload.PayloadError, payload.PayloadVersionError)):
+        return str(error)
+    return f"The job could not be loaded: {text}\n\n{payload.dump_error(error, skip_frames=_OWN_FRAMES).traceback}"
+
+
+class Runner:
+    """Runs tasks and tells each run's outcome at once, so that none is lost with the process."""
+
+    def __init__(self, sock: socket.socket, streams: Streams, job: Job) -> None:
+        self._sock = sock
+        self._streams = streams
+        self._job = job
+        self._dumper = payload.Dumper()
+
+    def run_task(self, task: wire.TaskMessage) -> None:
+        """Run those runs of a task that have no result yet."""
+        try:
+            inputs = payload.load(task.input) if len(task.input) else [{}] * task.run_count
+        except Exception as error:  # noqa: BLE001
+            inputs = error
+        for position in range(task.run_count):
+            run = task.first_run + position
+            if run not in task.done_runs:
+                self._run(task.number, run, inputs if isinstance(inputs, Exception) else inputs[position])
+
+    def _run(self, number: int, run: int, own: dict[str, Any] | Exception) -> None:
+        begun = time.perf_counter()
+        text = trace = ""
+        body: bytes | None = None
+        try:
+            body = self._value(run, own)
+            failed = False
+        except KeyboardInterrupt:  # the supervisor ends this job
+            os._exit(128 + signal.SIGINT)
+        except BaseException as error:  # noqa: BLE001 - user code may raise anything, SystemExit included
+            failed = True
+            dumped = payload.dump_error(error, skip_frames=_OWN_FRAMES + 1)
+            text, trace, body = dumped.text, dumped.traceback, dumped.payload
+        seconds = time.perf_counter() - begun
+        out, err = self._streams.sizes()
+        wire.send_outcome(self._sock, wire.OutcomeMessage(number, run, failed, seconds, out, err, text, trace, body))
+
+    def _value(self, run: int, own: dict[str, Any] | Exception) -> bytes:
+        if isinstance(own, Exception):
+            raise own
+        value = self._job.function(**self._job.arguments(own))
+        try:
+            with payload.by_value():
+                return self._dumper.dump(value)
+        except Exception as error:
+            self._dumper = payload.Dumper()
+            raise payload.PayloadError(
+                f"The result of run {run} (a {type(value).__name__}) cannot be pickled: {type(error).__name__}: {error}. "
+                "Return plain data instead."
+            ) from error

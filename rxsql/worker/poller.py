@@ -1,0 +1,130 @@
+"""The worker's side of the store: one worker's row, its looks for work, its claims and its reports."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import time
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from rxsql.models import RxRemoteJobStatus
+from rxsql.payload import PYTHON
+from rxsql.store import jobs, tasks, workers
+from rxsql.worker.pool import Dispatch
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from rxsql.models import OpenJob, Report, Task, WorkItem, Written
+    from rxsql.settings import Settings
+    from rxsql.store.engine import Store
+
+log = logging.getLogger("rxsql.worker")
+_LOOK_LIMIT = 1000
+
+
+class Poller:
+    """One registered worker, as the store sees it."""
+
+    def __init__(self, store: Store, settings: Settings) -> None:
+        self._store = store
+        self._settings = settings
+        self._next_number = 0
+        self._heartbeat_due = 0.0
+        self._housekeeping_due = 0.0
+        self.register()
+
+    def register(self) -> None:
+        """List this process as a new worker, and take over from workers of this host that died."""
+        self.worker_id = f"{workers.this_host()}-{os.getpid()}-{secrets.token_hex(3)}"
+        self.worker_key = workers.register(
+            self._store,
+            worker_id=self.worker_id,
+            python=PYTHON,
+            version=version("rxsql"),
+            slots=self._settings.child_slots,
+            lease_seconds=self._settings.lease_seconds,
+        )
+        self._reap()
+
+    def stop(self) -> None:
+        """Write down that this worker has ended."""
+        workers.stop(self._store, self.worker_key)
+
+    def stop_if_idle(self) -> bool:
+        """End, unless a job has come in."""
+        return workers.stop_if_idle(self._store, self.worker_key)
+
+    def keep_alive(self) -> bool:
+        """Renew the lease when it is time, and clean up for others; False when this worker was taken for dead."""
+        now = time.monotonic()
+        if now >= self._heartbeat_due:
+            self._heartbeat_due = now + self._settings.lease_seconds / 3
+            if not workers.heartbeat(self._store, self.worker_key):
+                return False
+            self._reap()
+        if now >= self._housekeeping_due:
+            self._housekeeping_due = now + min(300.0, max(1.0, self._settings.retention_seconds / 10))
+            purged = jobs.purge_expired(
+                self._store,
+                retention_seconds=self._settings.retention_seconds,
+                tombstone_seconds=self._settings.tombstone_seconds,
+            )
+            if purged:
+                log.info("jobs.purged count=%d", purged)
+        return True
+
+    def _reap(self) -> None:
+        for worker in workers.dead_workers(self._store, but=self.worker_key):
+            workers.stop(self._store, worker.worker_key)
+            reason = f"The worker {worker.worker_id} died while it ran this task, which had no attempts left."
+            tasks.reap(self._store, worker.worker_key, reason)
+            log.warning("worker.reaped worker=%s", worker.worker_id)
+
+    def look(self) -> list[OpenJob]:
+        """Return the jobs there is work for, and those this worker holds slots on."""
+        return tasks.open_jobs(self._store, self.worker_key, PYTHON, limit=_LOOK_LIMIT)
+
+    def load(self, job_key: int) -> WorkItem | None:
+        """Return what is needed to run a job, or None when it has ended."""
+        return tasks.work_item(self._store, job_key)
+
+    def claim(self, item: WorkItem, *, slots: int, limit: int) -> tuple[int, list[Dispatch]]:
+        """Take slots and claim tasks, with their inputs and what earlier attempts have finished."""
+        granted, claimed = tasks.claim(self._store, self.worker_key, item.job_key, slots_wanted=slots, limit=limit)
+        apart: dict[int, bytes] = {}
+        if item.has_inputs:
+            wanted = [task.task for task in claimed if task.input is None]
+            apart = tasks.task_inputs(self._store, item.job_key, wanted) if wanted else {}
+        return granted, [self._dispatch(item, task, apart.get(task.task)) for task in claimed]
+
+    def _dispatch(self, item: WorkItem, task: Task, apart: bytes | None) -> Dispatch:
+        self._next_number += 1
+        body = task.input if task.input is not None else apart
+        if body is None and item.has_inputs:
+            body = b"(deleted)"  # not a payload: the run fails and says so
+        done: set[int] = set()
+        if task.attempt > 1 and task.run_count > 1:
+            done = tasks.runs_with_results(self._store, item.job_key, task)
+        return Dispatch.of(self._next_number, task, done, body or b"")
+
+    def write(self, news: Report) -> Written:
+        """Write back; tell which tasks are not this worker's any more, and which jobs ended with it."""
+        return tasks.report(self._store, self.worker_key, news)
+
+    def release_slots(self, job_key: int) -> None:
+        """Give up a job's slots."""
+        tasks.release_slots(self._store, self.worker_key, job_key)
+
+    def give_back(self, dispatches: Collection[Dispatch], *, begun: bool = False) -> None:
+        """Return tasks to the queue; those not begun get their attempt back."""
+        if dispatches:
+            pairs = [(d.task, d.task.attempt if begun else d.task.attempt - 1) for d in dispatches]
+            tasks.release(self._store, self.worker_key, pairs)
+
+    def fail(self, job_key: int, reason: str) -> None:
+        """End a job as failed for a reason of its own."""
+        if tasks.end_job(self._store, job_key, RxRemoteJobStatus.FAILED, reason):
+            log.warning("job.failed job_key=%d reason=%s", job_key, reason.splitlines()[0])

@@ -1,0 +1,187 @@
+"""The messages between supervisor and child: packets on a socket pair, large bodies by file descriptor.
+
+Packets are atomic, so the supervisor can take back those a child has not read yet. Nothing here is pickled by the
+supervisor: a child runs other people's code, and what it sends is only bytes with a length.
+"""
+
+from __future__ import annotations
+
+import array
+import mmap
+import os
+import socket
+import struct
+import tempfile
+from dataclasses import dataclass, field
+
+INLINE = 64 * 1024  # larger bodies travel as a file
+_LARGEST = INLINE + 4096
+_ONE_FD = socket.CMSG_LEN(array.array("i").itemsize)
+_TASK = struct.Struct("<cIIIH")
+_OUTCOME = struct.Struct("<cIIBdQQII")
+JOB, TASK, OUTCOME, BROKEN, READY = b"J", b"T", b"O", b"B", b"R"
+
+
+def pair() -> tuple[socket.socket, socket.socket]:
+    """Return a connected pair that keeps packets whole."""
+    ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    for end in ends:
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+    return ends
+
+
+@dataclass(frozen=True, slots=True)
+class TaskMessage:
+    """A task for a child: its number in this child, its runs, those of them that have results already, its inputs."""
+
+    number: int
+    first_run: int
+    run_count: int
+    done_runs: tuple[int, ...]
+    input: bytes | memoryview
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeMessage:
+    """A run's end, with the sizes of the two captured streams at that moment."""
+
+    number: int
+    run: int
+    failed: bool
+    seconds: float
+    stdout_end: int
+    stderr_end: int
+    error: str
+    traceback: str
+    payload: bytes | None
+
+
+def send_job(sock: socket.socket, details: bytes, function: bytes, shared_input: bytes) -> None:
+    """Tell a child which job it serves; `details` is JSON."""
+    head = JOB + struct.pack("<II", len(details), len(function)) + details
+    _send(sock, head, function + shared_input)
+
+
+def send_task(sock: socket.socket, task: TaskMessage) -> None:
+    """Hand a task to a child.
+
+    Raises:
+        BlockingIOError: The child has enough to do.
+    """
+    head = _TASK.pack(TASK, task.number, task.first_run, task.run_count, len(task.done_runs))
+    _send(sock, head + struct.pack(f"<{len(task.done_runs)}I", *task.done_runs), task.input)
+
+
+def send_outcome(sock: socket.socket, outcome: OutcomeMessage) -> None:
+    """Tell the supervisor a run's end."""
+    error, trace = outcome.error.encode(errors="replace"), outcome.traceback.encode(errors="replace")
+    has_payload = 2 if outcome.payload is not None else 0
+    head = _OUTCOME.pack(
+        OUTCOME,
+        outcome.number,
+        outcome.run,
+        int(outcome.failed) | has_payload,
+        outcome.seconds,
+        outcome.stdout_end,
+        outcome.stderr_end,
+        len(error),
+        len(trace),
+    )
+    _send(sock, head, error + trace + (outcome.payload or b""))
+
+
+def send_text(sock: socket.socket, kind: bytes, text: str) -> None:
+    """Tell the supervisor that the job is ready (`READY`), or why it cannot be run at all (`BROKEN`)."""
+    _send(sock, kind, text.encode(errors="replace"))
+
+
+def _send(sock: socket.socket, head: bytes, body: bytes | memoryview) -> None:
+    if len(body) <= INLINE:
+        sock.send(b"\0" + head + body)
+        return
+    with _scratch_file() as file:
+        file.write(body)
+        file.flush()
+        socket.send_fds(sock, [b"\1" + head], [file.fileno()])
+
+
+def _scratch_file():  # type: ignore[no-untyped-def]  # noqa: ANN202 - two kinds of file object
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("rxsql"), "r+b", buffering=0)
+    return tempfile.TemporaryFile(buffering=0)
+
+
+@dataclass(slots=True)
+class Message:
+    """A received packet: the packet itself, and the large body where one came with it."""
+
+    packet: bytes
+    body: memoryview = field(default_factory=lambda: memoryview(b""))
+
+    @property
+    def kind(self) -> bytes:
+        """Which message it is."""
+        return self.packet[1:2]
+
+    def rest(self, start: int) -> memoryview:
+        """Return what follows the packet's head, wherever it travelled."""
+        return self.body if self.packet[0] else memoryview(self.packet)[start:]
+
+
+def receive(sock: socket.socket, flags: int = 0) -> Message | None:
+    """Return the next message, None at the end of the stream.
+
+    Raises:
+        BlockingIOError: There is none yet on a non-blocking socket.
+    """
+    # Not socket.recv_fds: it drops the flags.
+    packet, ancillary, _, _ = sock.recvmsg(_LARGEST, _ONE_FD, flags)
+    if not packet:
+        return None
+    if not packet[0]:
+        return Message(packet)
+    fds = array.array("i", ancillary[0][2])
+    try:
+        return Message(packet, memoryview(mmap.mmap(fds[0], 0, access=mmap.ACCESS_READ)))
+    finally:
+        for fd in fds:
+            os.close(fd)
+
+
+def parse_job(message: Message) -> tuple[bytes, bytes, bytes]:
+    """Return a job message's details, function and shared input."""
+    details, function = struct.unpack_from("<II", message.packet, 2)
+    body = message.rest(10 + details)
+    return message.packet[10 : 10 + details], bytes(body[:function]), bytes(body[function:])
+
+
+def parse_task(message: Message) -> TaskMessage:
+    """Return a task message."""
+    _, number, first_run, run_count, done = _TASK.unpack_from(message.packet, 1)
+    start = 1 + _TASK.size
+    done_runs = struct.unpack_from(f"<{done}I", message.packet, start)
+    return TaskMessage(number, first_run, run_count, done_runs, message.rest(start + 4 * done))
+
+
+def parse_outcome(message: Message) -> OutcomeMessage:
+    """Return an outcome message."""
+    _, number, run, flags, seconds, stdout_end, stderr_end, error, trace = _OUTCOME.unpack_from(message.packet, 1)
+    body = message.rest(1 + _OUTCOME.size)
+    payload = bytes(body[error + trace :]) if flags & 2 else None
+    texts = bytes(body[: error + trace])
+    return OutcomeMessage(
+        number,
+        run,
+        bool(flags & 1),
+        seconds,
+        stdout_end,
+        stderr_end,
+        texts[:error].decode(errors="replace"),
+        texts[error:].decode(errors="replace"),
+        payload,
+    )
+
+
+def parse_text(message: Message) -> str:
+    """Return a READY or BROKEN message's text."""
+    return bytes(message.rest(2)).decode(errors="replace")

@@ -1,0 +1,153 @@
+"""The zygote: a small single-threaded process that forks children, signals them, and tells how they ended.
+
+Only what is safe to fork is imported here, once for all children. It is told what to do over a socket, as JSON with
+file descriptors, and ends with everything it forked when that socket closes.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import importlib
+import json
+import os
+import select
+import signal
+import socket
+import sys
+from contextlib import suppress
+from typing import Any
+
+from rxsql.worker import child
+
+_PR_SET_PDEATHSIG = 1
+
+
+class Zygote:
+    """Knows its living children by the numbers that the supervisor gave them."""
+
+    def __init__(self, control: socket.socket) -> None:
+        self._control = control
+        self._children: dict[int, int] = {}  # process id -> number
+
+    def serve(self) -> None:
+        """Do as told until the supervisor hangs up, then kill what is left."""
+        woken, waker = socket.socketpair()
+        for end in (woken, waker):
+            end.setblocking(False)
+        signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        try:
+            while True:
+                ready, _, _ = select.select([self._control, woken], [], [])
+                if woken in ready:
+                    with suppress(BlockingIOError):
+                        woken.recv(4096)
+                    self._reap()
+                if self._control in ready and not self._obey():
+                    return
+        finally:
+            for pid in self._children:
+                _signal_group(pid, signal.SIGKILL)
+
+    def _obey(self) -> bool:
+        try:
+            packet, fds, _, _ = socket.recv_fds(self._control, 65536, 8)
+        except ConnectionResetError:  # the supervisor was killed with notes unread
+            return False
+        if not packet:
+            return False
+        order = json.loads(packet)
+        if "fork" in order:
+            self._fork(order, fds)
+        else:
+            for pid, number in self._children.items():
+                if number == order["kill"]:
+                    _signal_group(pid, order["signal"])
+        return True
+
+    def _fork(self, order: dict[str, Any], fds: list[int]) -> None:
+        pid = os.fork()
+        if pid == 0:
+            _become_child(order["folder"], fds, os.getppid())
+        for fd in fds:
+            os.close(fd)
+        self._children[pid] = order["fork"]
+        self._tell({"forked": order["fork"], "pid": pid})
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:
+                return
+            if ended is None:
+                return
+            # What the child left behind goes with it; its number is still its own until it is waited for.
+            _signal_group(ended.si_pid, signal.SIGKILL)
+            _, status, usage = os.wait4(ended.si_pid, 0)
+            number = self._children.pop(ended.si_pid, None)
+            if number is not None:
+                code = os.waitstatus_to_exitcode(status)
+                self._tell({"exited": number, "code": code, "peak_kib": usage.ru_maxrss})
+
+    def _tell(self, note: dict[str, Any]) -> None:
+        self._control.send(json.dumps(note).encode())
+
+
+def _signal_group(pid: int, number: int) -> None:
+    # Until the child has made its own group, signal the process itself.
+    with suppress(ProcessLookupError, PermissionError):
+        if os.getpgid(pid) == pid:
+            os.killpg(pid, number)
+        else:
+            os.kill(pid, number)
+
+
+def _become_child(folder: str, fds: list[int], zygote: int) -> None:
+    """Turn this freshly forked process into a child; never returns."""
+    code = 1
+    try:
+        os.setsid()
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        _die_with(zygote)
+        sock_fd, stdout_fd, stderr_fd = fds
+        keep = {sock_fd, stdout_fd, stderr_fd, 0, 1, 2}
+        for fd in (int(name) for name in os.listdir("/dev/fd")):
+            if fd not in keep:
+                with suppress(OSError):
+                    os.close(fd)
+        os.chdir(folder)
+        os.environ["TMPDIR"] = folder
+        child.serve(socket.socket(fileno=sock_fd), stdout_fd, stderr_fd)
+        code = 0
+    except KeyboardInterrupt:
+        code = 128 + signal.SIGINT
+    except BaseException:  # noqa: BLE001 - nothing may return into the zygote's loop
+        sys.excepthook(*sys.exc_info())
+    finally:
+        os._exit(code)
+
+
+def _die_with(parent: int) -> None:
+    if sys.platform.startswith("linux"):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it ended before we asked
+        os._exit(1)
+
+
+def main() -> None:
+    """Start as told on the command line: the control socket's descriptor, then modules to import for all children."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is the supervisor's business
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for module in sys.argv[2:]:
+        importlib.import_module(module)
+    gc.freeze()  # a collection in a child must not copy what all share
+    Zygote(socket.socket(fileno=int(sys.argv[1]))).serve()
+
+
+if __name__ == "__main__":
+    main()

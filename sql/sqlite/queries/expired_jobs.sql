@@ -1,0 +1,10 @@
+-- Final jobs whose results and output nobody collected within the retention time.
+-- Returns: job_key.
+SELECT job_key
+FROM jobs
+WHERE
+    status IN ('finished', 'failed', 'canceled')
+    AND purged_at IS NULL
+    AND JULIANDAY('now') - JULIANDAY(finished_at) >= :retention_seconds / 86400.0
+ORDER BY job_key
+LIMIT :limit;
