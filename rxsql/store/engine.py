@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -17,7 +17,7 @@ from rxsql.store import sqlfiles
 from rxsql.store.tables import SCHEMA_VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from sqlalchemy.engine import Connection, Engine
 
@@ -112,7 +112,7 @@ class Store:
         self._engine.dispose()
 
 
-@lru_cache(maxsize=None)
+@cache
 def _statement(dialect: str, name: str) -> sa.TextClause:
     return sa.text(sqlfiles.query(dialect, name))
 
@@ -165,7 +165,9 @@ def dialect_for(name: str) -> Dialect:
     try:
         url = sa.make_url(name)
     except sa.exc.ArgumentError:
-        raise StoreError(f"{name!r} is neither a path nor a URL. Give a path, or a URL such as sqlite:///jobs.db.") from None
+        raise StoreError(
+            f"{name!r} is neither a path nor a URL. Give a path, or a URL such as sqlite:///jobs.db."
+        ) from None
     module = _DIALECTS.get(url.get_backend_name())
     if module is None:
         served = ", ".join(sorted(_DIALECTS))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import sqlalchemy as sa
 
 from rxsql.errors import SchemaVersionError
 from rxsql.store import sqlfiles
-from rxsql.store.engine import Store
 from rxsql.store.tables import SCHEMA_VERSION, schema_version
+
+if TYPE_CHECKING:
+    from rxsql.store.engine import Store
 
 
 def installed_version(store: Store) -> int:

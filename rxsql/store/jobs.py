@@ -9,7 +9,19 @@ import sqlalchemy as sa
 
 from rxsql.errors import JobNotFoundError
 from rxsql.models import ConsoleChunk, Job, Outcome, Purged, RxRemoteJobStatus
-from rxsql.store.tables import console_chunks, functions, inputs, job_progress, jobs, now, results, slots, task_rows
+from rxsql.store.tables import (
+    Key,
+    console_chunks,
+    functions,
+    inputs,
+    job_progress,
+    jobs,
+    now,
+    results,
+    slots,
+    task_rows,
+    workers,
+)
 from rxsql.store.tasks import end_open_job
 
 if TYPE_CHECKING:
@@ -21,7 +33,7 @@ if TYPE_CHECKING:
     from rxsql.store.engine import Store
 
 
-_OF_JOB = sa.bindparam("job_key")
+_OF_JOB = sa.bindparam("job_key", type_=Key)
 _STATUS = sa.select(jobs.c.status, jobs.c.purged_at).where(jobs.c.job_id == sa.bindparam("job_id"))
 _KEY = sa.select(jobs.c.job_key).where(jobs.c.job_id == sa.bindparam("job_id"))
 _HASH = sa.select(jobs.c.function_hash).where(jobs.c.job_key == _OF_JOB)
@@ -57,7 +69,9 @@ _CONSOLE = (
     .order_by(console_chunks.c.chunk_key)
     .limit(sa.bindparam("page", type_=sa.Integer))
 )
-_DROP_ARTIFACTS = [sa.delete(table).where(table.c.job_key == _OF_JOB) for table in (results, console_chunks, inputs, slots)]
+_DROP_ARTIFACTS = [
+    sa.delete(table).where(table.c.job_key == _OF_JOB) for table in (results, console_chunks, inputs, slots)
+]
 _DROP_TASKS = sa.delete(task_rows).where(task_rows.c.job_key == _OF_JOB)
 _MARK_PURGED = (
     sa.update(jobs)
@@ -184,7 +198,7 @@ def cancel(store: Store, job_id: str) -> bool:
         job_key = _key(connection, store, job_id)
         if not end_open_job(connection, store, job_key, RxRemoteJobStatus.CANCELED, None):
             return False
-        _delete_artifacts(connection, store, job_key, keep_tasks=True)
+        _delete_artifacts(connection, job_key, keep_tasks=True)
     return True
 
 
@@ -197,7 +211,7 @@ def purge(store: Store, job_id: str, *, durable: bool = True) -> Purged:
     with store.write(durable=durable) as connection:
         job_key = _key(connection, store, job_id)
         end_open_job(connection, store, job_key, RxRemoteJobStatus.CANCELED, None)
-        counts = _delete_artifacts(connection, store, job_key, keep_tasks=False)
+        counts = _delete_artifacts(connection, job_key, keep_tasks=False)
     return Purged(job_id=job_id, tasks=counts[0], results=counts[1], console=counts[2])
 
 
@@ -208,7 +222,7 @@ def _key(connection: Connection, store: Store, job_id: str) -> int:
     return int(found)
 
 
-def _delete_artifacts(connection: Connection, store: Store, job_key: int, *, keep_tasks: bool) -> tuple[int, int, int]:
+def _delete_artifacts(connection: Connection, job_key: int, *, keep_tasks: bool) -> tuple[int, int, int]:
     counts = [connection.execute(drop, {"job_key": job_key}).rowcount for drop in _DROP_ARTIFACTS]
     tasks = 0
     if not keep_tasks:
@@ -219,15 +233,35 @@ def _delete_artifacts(connection: Connection, store: Store, job_key: int, *, kee
     return tasks, counts[0], counts[1]
 
 
-def purge_expired(store: Store, *, retention_seconds: float, tombstone_seconds: float, limit: int = 100) -> int:
+def purge_expired(
+    store: Store, *, retention_seconds: float, tombstone_seconds: float, limit: int = 100
+) -> int:
     """Purge final jobs that nobody collected in time, and forget what was purged long ago; return how many."""
     with store.read() as connection:
         parameters = {"retention_seconds": retention_seconds, "limit": limit}
         expired = list(connection.scalars(store.sql("expired_jobs"), parameters))
     for job_key in expired:
         with store.write(durable=False) as connection:
-            _delete_artifacts(connection, store, job_key, keep_tasks=False)
+            _delete_artifacts(connection, job_key, keep_tasks=False)
     with store.write(durable=False) as connection:
         connection.execute(store.sql("delete_tombstones"), {"tombstone_seconds": tombstone_seconds})
         connection.execute(store.sql("delete_stopped_workers"), {"tombstone_seconds": tombstone_seconds})
     return len(expired)
+
+
+_TASK_COUNTS = (
+    sa.select(task_rows.c.status, workers.c.worker_id, sa.func.count().label("task_count"))
+    .outerjoin_from(task_rows, workers, workers.c.worker_key == task_rows.c.worker_key)
+    .where(task_rows.c.job_key == _OF_JOB)
+    .group_by(task_rows.c.status, workers.c.worker_id)
+    .order_by(task_rows.c.status, workers.c.worker_id)
+)
+
+
+def task_counts(store: Store, job_key: int) -> list[tuple[str, str | None, int]]:
+    """Return how many of a job's tasks are in each status at each worker, as (status, worker id, count)."""
+    with store.read() as connection:
+        return [
+            (row.status, row.worker_id, row.task_count)
+            for row in connection.execute(_TASK_COUNTS, {"job_key": job_key})
+        ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 _PACKAGED = Path(__file__).parent.parent / "sql"
@@ -15,7 +15,7 @@ def sql_root() -> Path:
     return _PACKAGED if _PACKAGED.is_dir() else _CHECKOUT
 
 
-@lru_cache(maxsize=None)
+@cache
 def query(dialect: str, name: str) -> str:
     """Return the statement `queries/<name>.sql` of a dialect, without its comment lines."""
     text = (sql_root() / dialect / "queries" / f"{name}.sql").read_text(encoding="utf-8")

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 
 _JOB_BY_ID = sa.select(jobs.c.job_key).where(jobs.c.job_id == sa.bindparam("job_id"))
-_FUNCTION_BY_HASH = sa.select(functions.c.function_hash).where(functions.c.function_hash == sa.bindparam("function_hash"))
+_FUNCTION_BY_HASH = sa.select(functions.c.function_hash).where(
+    functions.c.function_hash == sa.bindparam("function_hash")
+)
 _ADD_FUNCTION = sa.insert(functions)
 _ADD_JOB = sa.insert(jobs)
 _ADD_INPUTS = sa.insert(inputs)

@@ -35,7 +35,11 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 
 metadata = MetaData(
-    naming_convention={"pk": "pk_%(table_name)s", "uq": "uq_%(table_name)s_%(column_0_name)s", "ix": "ix_%(column_0_label)s"}
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "ix": "ix_%(column_0_label)s",
+    }
 )
 views = MetaData()
 
@@ -89,7 +93,9 @@ Key = BigInteger().with_variant(Integer(), "sqlite")
 
 
 def _now(name: str) -> Column[Any]:
-    return Column(name, UtcDateTime, nullable=False, server_default=text("(STRFTIME('%Y-%m-%d %H:%M:%f', 'now'))"))
+    return Column(
+        name, UtcDateTime, nullable=False, server_default=text("(STRFTIME('%Y-%m-%d %H:%M:%f', 'now'))")
+    )
 
 
 schema_version = Table(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from rxsql.models import OpenJob, RxRemoteJobStatus, Task, WorkItem, Written
-from rxsql.store.tables import SHARED_INPUT, console_chunks, functions, inputs, jobs, now, results, slots
+from rxsql.store.tables import SHARED_INPUT, Key, console_chunks, functions, inputs, jobs, now, results, slots
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -20,11 +20,13 @@ if TYPE_CHECKING:
     from rxsql.store.engine import Store
 
 
-_OF_JOB = sa.bindparam("job_key")
-_OF_WORKER = sa.bindparam("worker_key")
+_OF_JOB = sa.bindparam("job_key", type_=Key)
+_OF_WORKER = sa.bindparam("worker_key", type_=Key)
 _SHARED = inputs.alias()
 _WORK_ITEM = (
-    sa.select(jobs, functions.c.body.label("function"), _SHARED.c.body.label("shared_input"), now().label("now"))
+    sa.select(
+        jobs, functions.c.body.label("function"), _SHARED.c.body.label("shared_input"), now().label("now")
+    )
     .select_from(
         jobs.join(functions, functions.c.function_hash == jobs.c.function_hash).outerjoin(
             _SHARED, sa.and_(_SHARED.c.job_key == jobs.c.job_key, _SHARED.c.task == SHARED_INPUT)
@@ -88,7 +90,9 @@ def _seconds_left(row: Any) -> float | None:
     return float(limit - (row["now"] - row["started_at"]).total_seconds())
 
 
-def claim(store: Store, worker_key: int, job_key: int, *, slots_wanted: int, limit: int) -> tuple[int, list[Task]]:
+def claim(
+    store: Store, worker_key: int, job_key: int, *, slots_wanted: int, limit: int
+) -> tuple[int, list[Task]]:
     """Take slots on a job and claim its next tasks.
 
     Args:
@@ -114,11 +118,14 @@ def _take_slots(connection: Connection, store: Store, worker_key: int, job_key: 
     job = connection.execute(store.sql("lock_job"), {"job_key": job_key}).one_or_none()
     if job is None:
         return 0
-    held = dict(connection.execute(_HELD_SLOTS, {"job_key": job_key}).tuples().all())
+    held = {row[0]: row[1] for row in connection.execute(_HELD_SLOTS, {"job_key": job_key})}
     own = held.pop(worker_key, 0)
-    granted = max(0, min(wanted, (job.num_tasks or wanted) - sum(held.values())))
+    free = job.num_tasks - sum(held.values()) if job.num_tasks else wanted
+    granted = max(0, min(wanted, free))
     if granted != own:
-        connection.execute(store.sql("set_slots"), {"job_key": job_key, "worker_key": worker_key, "slots": granted})
+        connection.execute(
+            store.sql("set_slots"), {"job_key": job_key, "worker_key": worker_key, "slots": granted}
+        )
     if granted and job.status == RxRemoteJobStatus.QUEUED:
         connection.execute(_START_JOB, {"started_key": job_key})
     return granted
@@ -133,14 +140,17 @@ def release_slots(store: Store, worker_key: int, job_key: int) -> None:
 def task_inputs(store: Store, job_key: int, tasks: Sequence[int]) -> dict[int, bytes]:
     """Return the inputs of tasks that do not stand in the tasks' rows."""
     with store.read() as connection:
-        return dict(connection.execute(_INPUTS, {"job_key": job_key, "tasks": list(tasks)}).tuples().all())
+        rows = connection.execute(_INPUTS, {"job_key": job_key, "tasks": list(tasks)})
+        return {row[0]: row[1] for row in rows}
 
 
 def runs_with_results(store: Store, job_key: int, task: Task) -> set[int]:
     """Return the runs of a task that an earlier attempt has finished."""
     last = task.first_run + task.run_count - 1
     with store.read() as connection:
-        return set(connection.scalars(_RUNS_DONE, {"job_key": job_key, "first": task.first_run, "last": last}))
+        return set(
+            connection.scalars(_RUNS_DONE, {"job_key": job_key, "first": task.first_run, "last": last})
+        )
 
 
 def report(store: Store, worker_key: int, news: Report) -> Written:
@@ -173,11 +183,15 @@ def _touched(news: Report) -> set[tuple[int, int, int]]:
     return {(entry.job_key, entry.task, entry.attempt) for entry in entries}
 
 
-def _end_tasks(connection: Connection, store: Store, worker_key: int, ends: Sequence[TaskEnd]) -> set[tuple[int, int]]:
+def _end_tasks(
+    connection: Connection, store: Store, worker_key: int, ends: Sequence[TaskEnd]
+) -> set[tuple[int, int]]:
     if not ends:
         return set()
     rows = [[e.job_key, e.task, e.attempt, e.failed_runs, e.seconds, e.error] for e in ends]
-    accepted = connection.execute(store.sql("end_tasks"), {"ends": json.dumps(rows), "worker_key": worker_key})
+    accepted = connection.execute(
+        store.sql("end_tasks"), {"ends": json.dumps(rows), "worker_key": worker_key}
+    )
     return {(row[0], row[1]) for row in accepted}
 
 
@@ -209,7 +223,11 @@ def _insert_results(connection: Connection, store: Store, outcomes: Sequence[Run
 def _insert_console(connection: Connection, chunks: Sequence[ConsoleChunk]) -> None:
     if chunks:
         rows = [
-            {**asdict(chunk), "lines": json.dumps(chunk.lines, ensure_ascii=False), "partial": int(chunk.partial)}
+            {
+                **asdict(chunk),
+                "lines": json.dumps(chunk.lines, ensure_ascii=False),
+                "partial": int(chunk.partial),
+            }
             for chunk in chunks
         ]
         connection.execute(_ADD_CHUNKS, rows)
@@ -242,7 +260,7 @@ def end_open_job(
 
 
 def reap(store: Store, worker_key: int, error: str) -> None:
-    """Take back what a dead worker held: its tasks return to the queue, or fail with `error` after their last attempt."""
+    """Take back what a dead worker held: tasks return to the queue, or fail with `error` after their last attempt."""
     with store.write() as connection:
         rows = connection.execute(store.sql("reap_tasks"), {"worker_key": worker_key, "error": error}).all()
         failed = [row for row in rows if row.status == RxRemoteJobStatus.FAILED]

@@ -32,7 +32,9 @@ def this_host() -> str:
     return socket.gethostname()
 
 
-def register(store: Store, *, worker_id: str, python: str, version: str, slots: int, lease_seconds: float) -> int:
+def register(
+    store: Store, *, worker_id: str, python: str, version: str, slots: int, lease_seconds: float
+) -> int:
     """List a new worker of this process; return its key."""
     row = {
         "worker_id": worker_id,
@@ -63,7 +65,10 @@ def stop(store: Store, worker_key: int) -> None:
 def stop_if_idle(store: Store, worker_key: int) -> bool:
     """Take an idle worker off the list; return False when a job came in, and it must stay."""
     with store.write(durable=False) as connection:
-        return connection.execute(store.sql("stop_idle_worker"), {"worker_key": worker_key}).one_or_none() is not None
+        return (
+            connection.execute(store.sql("stop_idle_worker"), {"worker_key": worker_key}).one_or_none()
+            is not None
+        )
 
 
 def list_workers(store: Store) -> list[Worker]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
+from contextlib import suppress
 
 from rxsql.errors import RxSqlError
 from rxsql.settings import Settings
@@ -14,7 +16,9 @@ from rxsql.worker.pool import Pool
 def main(arguments: list[str] | None = None) -> int:
     """Run a worker; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m rxsql.worker", description=__doc__)
-    parser.add_argument("--exit-when-idle", action="store_true", help="end after RXSQL_IDLE_EXIT_SECONDS without work")
+    parser.add_argument(
+        "--exit-when-idle", action="store_true", help="end after RXSQL_IDLE_EXIT_SECONDS without work"
+    )
     parser.add_argument("--ready-fd", type=int, help="descriptor that is told 'ready', or the reason why not")
     options = parser.parse_args(arguments)
     return run(Settings.from_environment(), exit_when_idle=options.exit_when_idle, ready_fd=options.ready_fd)
@@ -26,14 +30,19 @@ def run(settings: Settings, *, exit_when_idle: bool = False, ready_fd: int | Non
     pool = Pool(settings)  # first: the zygote starts while the store's libraries are imported
     try:
         from rxsql.store.engine import open_store  # noqa: PLC0415
-        from rxsql.worker.supervisor import Supervisor, tell_ready  # noqa: PLC0415
+        from rxsql.worker.supervisor import Supervisor  # noqa: PLC0415
 
-        supervisor = Supervisor(open_store(settings.store or None), settings, pool, idle_exit=exit_when_idle)
+        supervisor = Supervisor(
+            open_store(settings.store or None), settings, pool, exit_when_idle=exit_when_idle
+        )
     except RxSqlError as error:
         pool.close()
         print(f"rxsql worker: {error}", file=sys.stderr)  # noqa: T201
         return 1
-    tell_ready(ready_fd, "ready")
+    if ready_fd is not None:
+        with suppress(OSError):  # who started it may be gone already
+            os.write(ready_fd, b"ready")
+            os.close(ready_fd)
     supervisor.run()
     return 0
 

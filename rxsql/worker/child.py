@@ -39,11 +39,11 @@ class Streams:
         for number, fd in enumerate(self._fds, start=1):
             os.dup2(fd, number)
         self._mine = tuple(
-            open(number, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)  # noqa: SIM115, PTH123
+            open(number, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)  # noqa: SIM115
             for number in (1, 2)
         )
         sys.stdout, sys.stderr = self._mine
-        sys.__stdout__, sys.__stderr__ = self._mine  # type: ignore[misc]
+        sys.__stdout__, sys.__stderr__ = self._mine  # type: ignore[misc, assignment]
 
     def sizes(self) -> tuple[int, int]:
         """Flush everything, C's buffers included; return how much was written to each stream."""
@@ -113,7 +113,9 @@ def _warm_up(streams: Streams) -> None:
     """Go the way of a job once while nobody waits: a forked process pays for each page of memory at its first use."""
     near, far = wire.pair()
     with near, far:
-        wire.send_job(near, b'{"packages_to_load": []}', payload.dump_function(_nothing, {}), payload.dump({"value": 0}))
+        wire.send_job(
+            near, b'{"packages_to_load": []}', payload.dump_function(_nothing, {}), payload.dump({"value": 0})
+        )
         message = wire.receive(far)
         if message is not None:
             Runner(near, streams, Job(*wire.parse_job(message))).run_task(wire.TaskMessage(0, 0, 1, (), b""))
@@ -170,7 +172,9 @@ class Runner:
             text, trace, body = dumped.text, dumped.traceback, dumped.payload
         seconds = time.perf_counter() - begun
         out, err = self._streams.sizes()
-        wire.send_outcome(self._sock, wire.OutcomeMessage(number, run, failed, seconds, out, err, text, trace, body))
+        wire.send_outcome(
+            self._sock, wire.OutcomeMessage(number, run, failed, seconds, out, err, text, trace, body)
+        )
 
     def _value(self, run: int, own: dict[str, Any] | Exception) -> bytes:
         if isinstance(own, Exception):
@@ -182,6 +186,7 @@ class Runner:
         except Exception as error:
             self._dumper = payload.Dumper()
             raise payload.PayloadError(
-                f"The result of run {run} (a {type(value).__name__}) cannot be pickled: {type(error).__name__}: {error}. "
+                f"The result of run {run} (a {type(value).__name__}) cannot be pickled: "
+                f"{type(error).__name__}: {error}. "
                 "Return plain data instead."
             ) from error

@@ -93,7 +93,9 @@ class Poller:
 
     def claim(self, item: WorkItem, *, slots: int, limit: int) -> tuple[int, list[Dispatch]]:
         """Take slots and claim tasks, with their inputs and what earlier attempts have finished."""
-        granted, claimed = tasks.claim(self._store, self.worker_key, item.job_key, slots_wanted=slots, limit=limit)
+        granted, claimed = tasks.claim(
+            self._store, self.worker_key, item.job_key, slots_wanted=slots, limit=limit
+        )
         apart: dict[int, bytes] = {}
         if item.has_inputs:
             wanted = [task.task for task in claimed if task.input is None]

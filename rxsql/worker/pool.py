@@ -1,6 +1,6 @@
 """The pool of local children: forks them through the zygote, hands them tasks, and tells how they ended.
 
-A seam: another engine would offer the same `Pool` (start, retire, stop a child; capacity) and `Child` (give, take back).
+A seam: another engine would offer the same `Pool` (start, stop, capacity) and `Child` (give, take back).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rxsql.worker import wire
@@ -29,8 +29,11 @@ if TYPE_CHECKING:
 
 # What a child sees of the worker's environment, besides the names in RXSQL_ENVIRONMENT.
 ENVIRONMENT = frozenset(
-    "PATH HOME USER LOGNAME SHELL LANG LANGUAGE TZ TMPDIR LD_LIBRARY_PATH DYLD_LIBRARY_PATH VIRTUAL_ENV CONDA_PREFIX "
-    "SYSTEMROOT CUDA_VISIBLE_DEVICES OMP_NUM_THREADS OPENBLAS_NUM_THREADS MKL_NUM_THREADS".split()
+    {
+        *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "SYSTEMROOT"),
+        *("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "VIRTUAL_ENV", "CONDA_PREFIX", "CUDA_VISIBLE_DEVICES"),
+        *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"),
+    }
 )
 _ESCALATION = ((0.0, signal.SIGINT), (0.6, signal.SIGTERM), (1.2, signal.SIGKILL))
 
@@ -42,19 +45,34 @@ class Dispatch:
     number: int
     task: Task
     runs: deque[int]
-    done_runs: tuple[int, ...]
     input: bytes
     failed_runs: int = 0
     seconds: float = 0.0
     error: str | None = None
     console: RunConsole | None = None
-    given_at: float = field(default_factory=time.monotonic)
 
     @classmethod
     def of(cls, number: int, task: Task, done: set[int], body: bytes) -> Dispatch:
         """Return a task's dispatch, without the runs that are done."""
         runs = deque(run for run in range(task.first_run, task.first_run + task.run_count) if run not in done)
-        return cls(number, task, runs, tuple(sorted(done)), body)
+        return cls(number, task, runs, body)
+
+    @property
+    def done_runs(self) -> tuple[int, ...]:
+        """The task's runs that are not to be run (again)."""
+        task = self.task
+        waiting = set(self.runs)
+        if len(waiting) == task.run_count:
+            return ()
+        return tuple(
+            run for run in range(task.first_run, task.first_run + task.run_count) if run not in waiting
+        )
+
+    def next_run(self, seconds: float) -> None:
+        """Go on to the next run, after this one took so long."""
+        self.runs.popleft()
+        self.console = None
+        self.seconds += seconds
 
     def run_console(self) -> RunConsole:
         """Return the console of the run it is in."""
@@ -68,7 +86,6 @@ class Child:
 
     def __init__(self, number: int) -> None:
         self.number = number
-        self.pid: int | None = None
         self.job_key: int | None = None
         self.ready = False
         self.leaving = False  # gets no more tasks, and retires after those it has begun
@@ -105,7 +122,6 @@ class Child:
             wire.send_task(self.sock, message)
         except BlockingIOError:
             return False
-        dispatch.given_at = time.monotonic()
         self.in_flight[dispatch.number] = dispatch
         return True
 
@@ -134,6 +150,10 @@ class Child:
                 return
             yield message
 
+    def written(self) -> tuple[int, int]:
+        """Return how much it has written to stdout and stderr so far."""
+        return self.captures[0].size(), self.captures[1].size()
+
     def current(self) -> Dispatch | None:
         """Return the task it is in: the oldest it has got and not ended."""
         return next(iter(self.in_flight.values()), None)
@@ -152,7 +172,11 @@ class Child:
 
     def due_signal(self, now: float) -> signal.Signals | None:
         """Return the next signal of the escalation once its time has come."""
-        if self._stopping_since is None or not self._signals or now - self._stopping_since < self._signals[0][0]:
+        if (
+            self._stopping_since is None
+            or not self._signals
+            or now - self._stopping_since < self._signals[0][0]
+        ):
             return None
         return self._signals.popleft()[1]
 
@@ -213,7 +237,7 @@ class Pool:
         Raises:
             EOFError: The zygote died, and all children with it.
         """
-        notes = []
+        notes: list[dict[str, Any]] = []
         while True:
             try:
                 packet = self.control.recv(65536, socket.MSG_DONTWAIT)
@@ -228,7 +252,8 @@ class Pool:
             notes.append(json.loads(packet))
 
     def restart(self) -> None:
-        """Start a new zygote after the old one died."""
+        """Start a new zygote after the old one died, and all children with it."""
+        self.children.clear()
         self.control.close()
         self._zygote.wait()
         self._start_zygote()

@@ -13,6 +13,7 @@ import socket
 import struct
 import tempfile
 from dataclasses import dataclass, field
+from typing import IO
 
 INLINE = 64 * 1024  # larger bodies travel as a file
 _LARGEST = INLINE + 4096
@@ -105,7 +106,7 @@ def _send(sock: socket.socket, head: bytes, body: bytes | memoryview) -> None:
         socket.send_fds(sock, [b"\1" + head], [file.fileno()])
 
 
-def _scratch_file():  # type: ignore[no-untyped-def]  # noqa: ANN202 - two kinds of file object
+def _scratch_file() -> IO[bytes]:
     if hasattr(os, "memfd_create"):
         return os.fdopen(os.memfd_create("rxsql"), "r+b", buffering=0)
     return tempfile.TemporaryFile(buffering=0)
@@ -165,7 +166,9 @@ def parse_task(message: Message) -> TaskMessage:
 
 def parse_outcome(message: Message) -> OutcomeMessage:
     """Return an outcome message."""
-    _, number, run, flags, seconds, stdout_end, stderr_end, error, trace = _OUTCOME.unpack_from(message.packet, 1)
+    _, number, run, flags, seconds, stdout_end, stderr_end, error, trace = _OUTCOME.unpack_from(
+        message.packet, 1
+    )
     body = message.rest(1 + _OUTCOME.size)
     payload = bytes(body[error + trace :]) if flags & 2 else None
     texts = bytes(body[: error + trace])

@@ -73,7 +73,6 @@ class Zygote:
         for fd in fds:
             os.close(fd)
         self._children[pid] = order["fork"]
-        self._tell({"forked": order["fork"], "pid": pid})
 
     def _reap(self) -> None:
         while True:

@@ -1,9 +1,9 @@
 -- rxsql's tables in an SQLite file: what rx_exec submits, what workers run, what they write back.
 --
--- The road of a job: a client inserts one row into jobs, one into task_rows for each task, and the function into
--- functions. A worker takes slots on the job, claims queued tasks (status running, attempt + 1), appends to
--- console_chunks while they run, and writes one row into results for each run and the task's end. The job's status
--- follows when no task is open any more.
+-- The road of a job: a client inserts one row into jobs, one into task_rows for each task, and the function
+-- into functions. A worker takes slots on the job, claims queued tasks (status running, attempt + 1), appends
+-- to console_chunks while they run, and writes one row into results for each run and the task's end. The
+-- job's status follows when no task is open any more.
 --
 -- Read the tables jobs and workers and the views tasks, console and job_progress: their columns are stable.
 -- All times are UTC, by this database's clock.

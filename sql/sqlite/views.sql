@@ -1,4 +1,5 @@
--- The views that make a job readable: one row a task, one row a console line, one row a job with its progress.
+-- The views that make a job readable: one row a task, one row a console line, one row a job with its
+-- progress.
 
 DROP VIEW IF EXISTS tasks;
 
@@ -35,7 +36,7 @@ SELECT
     console_chunks.chunk_key
 FROM console_chunks
 INNER JOIN jobs ON console_chunks.job_key = jobs.job_key
-INNER JOIN JSON_EACH(console_chunks.lines) AS line;
+CROSS JOIN JSON_EACH(console_chunks.lines) AS line;
 
 DROP VIEW IF EXISTS job_progress;
 
@@ -50,19 +51,21 @@ FROM (
         jobs.status,
         jobs.run_count,
         CASE
-            WHEN jobs.status IN ('queued', 'running') THEN (
-                SELECT COALESCE(SUM(task_rows.run_count), 0)
-                FROM task_rows
-                WHERE task_rows.job_key = jobs.job_key AND task_rows.status IN ('finished', 'failed')
-            )
+            WHEN jobs.status IN ('queued', 'running')
+                THEN (
+                    SELECT COALESCE(SUM(task_rows.run_count), 0)
+                    FROM task_rows
+                    WHERE task_rows.job_key = jobs.job_key AND task_rows.status IN ('finished', 'failed')
+                )
             ELSE jobs.done_runs
         END AS done_runs,
         CASE
-            WHEN jobs.status IN ('queued', 'running') THEN (
-                SELECT COALESCE(SUM(task_rows.failed_runs), 0)
-                FROM task_rows
-                WHERE task_rows.job_key = jobs.job_key AND task_rows.status = 'failed'
-            )
+            WHEN jobs.status IN ('queued', 'running')
+                THEN (
+                    SELECT COALESCE(SUM(task_rows.failed_runs), 0)
+                    FROM task_rows
+                    WHERE task_rows.job_key = jobs.job_key AND task_rows.status = 'failed'
+                )
             ELSE jobs.failed_runs
         END AS failed_runs,
         jobs.created_at,

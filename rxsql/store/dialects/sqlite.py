@@ -20,7 +20,21 @@ if TYPE_CHECKING:
     from rxsql.settings import Settings
 
 NETWORK_FILE_SYSTEMS = frozenset(
-    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "lustre", "fuse.sshfs", "fuse.glusterfs", "beegfs"}
+    {
+        "nfs",
+        "nfs4",
+        "cifs",
+        "smb3",
+        "smbfs",
+        "9p",
+        "afs",
+        "ceph",
+        "glusterfs",
+        "lustre",
+        "fuse.sshfs",
+        "fuse.glusterfs",
+        "beegfs",
+    }
 )
 MOUNTS = Path("/proc/self/mounts")
 _SHORTEST_PAUSE, _LONGEST_PAUSE, _BLIND_PAUSE = 0.0002, 0.1, 0.005  # seconds between looks for a change
@@ -39,7 +53,9 @@ class StoreDialect:
 
     def __init__(self, url: URL, settings: Settings) -> None:
         if url.database in (None, "", ":memory:"):
-            raise StoreError("A store in memory cannot be shared with a worker. Give a file: sqlite:///jobs.db.")
+            raise StoreError(
+                "A store in memory cannot be shared with a worker. Give a file: sqlite:///jobs.db."
+            )
         self.path = Path(str(url.database)).expanduser().absolute()
         self.label = str(self.path)
         self._timeout = settings.busy_timeout_seconds
@@ -97,20 +113,26 @@ class StoreDialect:
                 f"`fuser {self.label}` and end its transaction, or raise RXSQL_BUSY_TIMEOUT_SECONDS."
             )
         if code == sqlite3.SQLITE_NOTADB:
-            return StoreError(f"{self.label} is not an SQLite file. Name another path with --store or RXSQL_STORE.")
+            return StoreError(
+                f"{self.label} is not an SQLite file. Name another path with --store or RXSQL_STORE."
+            )
         if code == sqlite3.SQLITE_CORRUPT:
-            return StoreError(f"The store {self.label} is damaged. Save what you can: sqlite3 {self.label} .recover")
+            return StoreError(
+                f"The store {self.label} is damaged. Save what you can: sqlite3 {self.label} .recover"
+            )
         if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
             return StoreError(
-                f"The store {self.label} cannot be opened for writing ({error.orig}). Check the permissions of the file "
-                "and its folder, or name another path with --store or RXSQL_STORE."
+                f"The store {self.label} cannot be opened for writing ({error.orig}). Check the permissions of "
+                "the file and its folder, or name another path with --store or RXSQL_STORE."
             )
         if code == sqlite3.SQLITE_FULL:
-            return StoreError(f"The disk of the store {self.label} is full. Free some room; nothing stored was lost.")
+            return StoreError(
+                f"The disk of the store {self.label} is full. Free some room; nothing stored was lost."
+            )
         return StoreError(f"The store {self.label} refused a statement: {error.orig}")
 
 
-def file_system(path: Path, mounts: Path = MOUNTS) -> str:
+def file_system(path: Path, mounts: Path) -> str:
     """Return the type of the file system that holds `path`, "" where that cannot be told."""
     try:
         lines = mounts.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -121,14 +143,14 @@ def file_system(path: Path, mounts: Path = MOUNTS) -> str:
     for line in lines:
         _, place, found, *_ = line.split(" ")
         place = place.replace("\\040", " ")
-        inside = place == "/" or real == place or real.startswith(f"{place}/")
+        inside = place in ("/", real) or real.startswith(f"{place}/")
         if inside and len(place) >= len(best):
             best, kind = place, found
     return kind
 
 
 def _refuse_network(path: Path) -> None:
-    kind = file_system(path)
+    kind = file_system(path, MOUNTS)
     if kind in NETWORK_FILE_SYSTEMS:
         raise StoreError(
             f"{path} lies on a network file system ({kind}), where SQLite's locks cannot be trusted. Name a path on a "
@@ -155,8 +177,8 @@ class FileWakeup:
     def changed(self) -> bool:
         """Whether somebody else has committed since the last call.
 
-        `data_version` counts the commits of other connections. A process with one thread has one connection in its pool,
-        so its own commits are none of them.
+        `data_version` counts the commits of other connections. A process with one thread has one connection in
+        its pool, so its own commits are none of them.
         """
         with self._engine.connect() as connection:
             raw: Any = connection.connection.dbapi_connection
@@ -168,8 +190,8 @@ class FileWakeup:
     def wait(self, seconds: float) -> bool:
         """Wait for somebody else's commit, at most `seconds`.
 
-        The log is written before the commit can be seen, and a commit takes about as long as a sync of the disk; so after
-        a write the look is repeated with growing pauses.
+        The log is written before the commit can be seen, and a commit takes about as long as a sync of the disk;
+        so after a write the look is repeated with growing pauses.
         """
         began = time.monotonic()
         pause = _SHORTEST_PAUSE

@@ -10,7 +10,11 @@ SELECT
     workers.started_at,
     workers.heartbeat_at,
     workers.stopped_at,
-    COALESCE((SELECT SUM(slots.slots) FROM slots WHERE slots.worker_key = workers.worker_key), 0) AS used_slots,
+    COALESCE((
+        SELECT SUM(slots.slots)
+        FROM slots
+        WHERE slots.worker_key = workers.worker_key
+    ), 0) AS used_slots,
     (
         workers.stopped_at IS NULL
         AND JULIANDAY('now') - JULIANDAY(workers.heartbeat_at) < workers.lease_seconds / 86400.0

@@ -11,10 +11,12 @@ FROM (
         jobs.job_key,
         jobs.num_tasks,
         COALESCE((SELECT SUM(slots.slots) FROM slots WHERE slots.job_key = jobs.job_key), 0) AS slots,
-        COALESCE(
-            (SELECT slots.slots FROM slots WHERE slots.job_key = jobs.job_key AND slots.worker_key = :worker_key), 0
-        ) AS own_slots,
-        EXISTS (
+        COALESCE((
+            SELECT slots.slots
+            FROM slots
+            WHERE slots.job_key = jobs.job_key AND slots.worker_key = :worker_key
+        ), 0) AS own_slots,
+        EXISTS(
             SELECT 1
             FROM task_rows
             WHERE

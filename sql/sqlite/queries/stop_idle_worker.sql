@@ -1,4 +1,5 @@
--- Take an idle worker off the list, unless a job has come in meanwhile: no job may wait for a worker that is leaving.
+-- Take an idle worker off the list, unless a job has come in meanwhile: no job may wait for a worker that is
+-- leaving.
 -- Returns: worker_key, or no row when there is work.
 UPDATE workers
 SET stopped_at = STRFTIME('%Y-%m-%d %H:%M:%f', 'now')

@@ -1,0 +1,277 @@
+"""Finds work and hands it out: which jobs, how many children each, which tasks; and takes it back."""
+
+from __future__ import annotations
+
+import logging
+import selectors
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from rxsql.models import Outcome
+from rxsql.worker import schedule
+from rxsql.worker.activejob import ActiveJob, describe_exit
+
+if TYPE_CHECKING:
+    from rxsql.models import OpenJob
+    from rxsql.settings import Settings
+    from rxsql.worker.poller import Poller
+    from rxsql.worker.pool import Child, Dispatch, Pool
+    from rxsql.worker.reporter import Reporter
+
+log = logging.getLogger("rxsql.worker")
+LOOK_SECONDS = 1.0  # between looks when nothing hints at a change
+_QUANTUM_SECONDS = 0.25  # for which a job keeps a child that others could use
+_STANDBY = 4
+_TOP_UP_SECONDS = 0.02
+
+
+class Dispatcher:
+    """Moves tasks from the store to children."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        poller: Poller,
+        pool: Pool,
+        reporter: Reporter,
+        jobs: dict[int, ActiveJob],
+        selector: selectors.BaseSelector,
+    ) -> None:
+        self._capacity = settings.child_slots
+        self._poller = poller
+        self._pool = pool
+        self._reporter = reporter
+        self._jobs = jobs
+        self._selector = selector
+        self._top_up_due = 0.0
+        self.look_due = 0.0
+        self.draining = False
+
+    # ------------------------------------------------------------------------------------------- looking
+
+    def look(self) -> None:
+        """Ask the store for work, and divide this worker's children between the jobs that have some."""
+        now = time.monotonic()
+        self.look_due = now + LOOK_SECONDS
+        found = {
+            job.job_key: job
+            for job in sorted(self._poller.look(), key=lambda job: self._precedence(job, now))
+        }
+        for job_key in self._jobs.keys() - found.keys():
+            if not self._reporter.ends_task_of(job_key):
+                self.drop(job_key)
+        if self.draining:
+            return
+        demands = {key: self._demand(job) for key, job in found.items()}
+        for job_key, share in schedule.shares(self._capacity, demands).items():
+            if job_key not in self._jobs and share:
+                self._begin(job_key)
+            if job_key in self._jobs:
+                self._jobs[job_key].share = share
+                self._jobs[job_key].more = found[job_key].has_queued
+
+    def _precedence(self, found: OpenJob, now: float) -> tuple[bool, int, int]:
+        """Jobs with the fewest slots come first, but one that just got a child keeps it for a moment."""
+        job = self._jobs.get(found.job_key)
+        settled = job is None or not job.children or now - job.begun_at > _QUANTUM_SECONDS
+        return settled, found.slots, found.job_key
+
+    def _demand(self, found: OpenJob) -> int:
+        free = found.num_tasks - (found.slots - found.own_slots) if found.num_tasks else self._capacity
+        allowed = min(self._capacity, free)
+        if found.has_queued:
+            return max(0, allowed)
+        job = self._jobs.get(found.job_key)
+        in_memory = len(job.backlog) + job.at_work if job else 0
+        return max(0, min(allowed, in_memory))
+
+    def _begin(self, job_key: int) -> None:
+        item = self._poller.load(job_key)
+        if item is not None:
+            now = time.monotonic()
+            deadline = None if item.seconds_left is None else now + item.seconds_left
+            self._jobs[job_key] = ActiveJob(item, begun_at=now, deadline=deadline)
+
+    # --------------------------------------------------------------------------------------- handing out
+
+    def work(self) -> None:
+        """Claim what is needed, and hand it to children."""
+        for job_key, job in list(self._jobs.items()):
+            if not self.draining:
+                self._claim(job)
+            self._staff(job)
+            self._feed(job)
+            if not job.busy and not job.more:
+                self._leave(job_key)
+            elif job.share == 0 and not job.children:
+                self._poller.give_back(job.backlog)
+                job.backlog.clear()
+                self._leave(job_key)
+        self._top_up()
+
+    def _claim(self, job: ActiveJob) -> None:
+        limit = schedule.claim_limit(max(1, job.share), job.mean_seconds)
+        wanted = limit - len(job.backlog) if job.more and job.share else 0
+        resize = job.share != job.slots and len(job.children) <= job.share
+        if wanted <= limit // 2 and not resize:
+            return
+        job.slots, claimed = self._poller.claim(job.item, slots=job.share, limit=max(0, wanted))
+        job.backlog.extend(claimed)
+        if job.slots:
+            job.more = job.more and len(claimed) >= wanted
+        job.share = min(
+            job.share, job.slots
+        )  # others reached the cap, or the job has ended: the next look tells
+
+    def _staff(self, job: ActiveJob) -> None:
+        entitled = min(job.share, job.slots)
+        staying = [child for child in job.children if not child.leaving and not child.stopping]
+        for child in staying[entitled:]:
+            child.leaving = True
+            if child.ready:
+                job.backlog.extendleft(reversed(child.take_back()))
+        missing = min(entitled - len(staying), len(job.backlog))
+        for _ in range(missing):
+            if len(job.children) >= job.slots:  # those that leave count until they are gone
+                return
+            standby = self._pool.standby()
+            self._bind(job, standby[0] if standby else self._pool.start())
+
+    def _bind(self, job: ActiveJob, child: Child) -> None:
+        child.load(job.item)
+        self._top_up_due = time.monotonic() + _TOP_UP_SECONDS
+        job.children.append(child)
+        self._selector.register(child.sock, selectors.EVENT_READ, None)
+
+    def _feed(self, job: ActiveJob) -> None:
+        ahead = schedule.ahead(job.mean_seconds)
+        for child in job.children:
+            if child.leaving and not child.in_flight:
+                self._forget_socket(child)
+                child.retire()
+            while job.backlog and len(child.in_flight) < ahead and not child.leaving and not child.stopping:
+                if not child.give(job.backlog[0]):
+                    break
+                job.backlog.popleft()
+        if not job.backlog:
+            self._rebalance(job)
+
+    def _rebalance(self, job: ActiveJob) -> None:
+        """Take tasks back from behind a slow one, when another child of the job has nothing to do."""
+        idle = [child for child in job.children if child.ready and not child.in_flight and not child.leaving]
+        if not idle:
+            return
+        for child in job.children:
+            if len(child.in_flight) > 1 and child.ready:
+                job.backlog.extend(child.take_back())
+        for child in idle:
+            if job.backlog and child.give(job.backlog[0]):
+                job.backlog.popleft()
+
+    def _top_up(self) -> None:
+        """Keep some children standing by, so that the next job pays no start-up; not while one is being started."""
+        if not self.draining and (not self._jobs or time.monotonic() >= self._top_up_due):
+            for _ in range(_STANDBY - len(self._pool.standby())):
+                self._pool.start()
+
+    # ----------------------------------------------------------------------------------------- taking back
+
+    def write(self, *, now: bool = False) -> bool:
+        """Let the reporter write when it is time, and leave the jobs that ended with it; whether it wrote."""
+        written = self._reporter.write(now=now)
+        for job_key in written.ended_jobs if written else ():
+            self.retire(job_key)
+        return written is not None
+
+    def drain(self) -> None:
+        """Begin nothing more: give back what no child has begun, and let the rest end."""
+        self.draining = True
+        for job in self._jobs.values():
+            for child in job.children:
+                if child.ready:
+                    job.backlog.extend(child.take_back())
+            self._poller.give_back(job.backlog)
+            job.backlog.clear()
+            job.more = False
+
+    def give_everything_back(self) -> None:
+        """Return all tasks to the queue, those that run included."""
+        for job_key, job in self._jobs.items():
+            begun = [current for child in job.children if (current := child.current()) is not None]
+            waiting = [dispatch for child in job.children for dispatch in list(child.in_flight.values())[1:]]
+            self._poller.give_back([*job.backlog, *waiting])
+            self._poller.give_back(begun, begun=True)
+            self._poller.release_slots(job_key)
+
+    def _leave(self, job_key: int) -> None:
+        """Stop working for a job that has nothing left to hand out."""
+        if self._reporter.ends_task_of(job_key):
+            return
+        if self._jobs[job_key].slots:
+            self._poller.release_slots(job_key)
+        self.retire(job_key)
+
+    def retire(self, job_key: int) -> None:
+        """Let a job's children end: there is nothing more for them."""
+        job = self._jobs.pop(job_key, None)
+        for child in job.children if job else ():
+            self._forget_socket(child)
+            child.retire()
+        self.look_due = 0.0
+
+    def drop(self, job_key: int) -> None:
+        """Stop a job's children at once: it has ended, or must not go on here."""
+        job = self._jobs.pop(job_key, None)
+        for child in job.children if job else ():
+            self._forget_socket(child)
+            child.in_flight.clear()
+            if not child.ready:
+                child.retire()
+            child.begin_stop()
+        self.look_due = 0.0
+
+    def _forget_socket(self, child: Child) -> None:
+        with suppress(KeyError, ValueError):
+            self._selector.unregister(child.sock)
+
+    # ----------------------------------------------------------------------------------------------- deaths
+
+    def child_exited(self, child: Child, code: int) -> None:
+        """Take back what a dead child had not begun, and settle the run it was in."""
+        job = self._jobs.get(child.job_key) if child.job_key is not None else None
+        if job is not None and child in job.children:
+            sizes = child.written()
+            self._reporter.hear(job, child)
+            job.backlog.extendleft(reversed(child.take_back()))
+            current = child.current()
+            job.children.remove(child)
+            if current is not None:
+                self._reporter.capture(child, current, sizes, final=True)
+                self._blame(job, current, code)
+            elif not child.ready and not child.stopping:
+                self._died_loading(job, code)
+        self._forget_socket(child)
+        child.close()
+
+    def _blame(self, job: ActiveJob, dispatch: Dispatch, code: int) -> None:
+        """Blame the run that was executing, and only that: again while it has attempts left, else it has failed."""
+        task, run = dispatch.task, dispatch.runs[0]
+        log.warning("child.died job_key=%d task=%d %s", task.job_key, task.task, describe_exit(code))
+        if task.attempt < job.item.max_attempts:
+            self.write(now=True)  # the next attempt must find the runs that this one has finished
+            self._poller.give_back([dispatch], begun=True)
+            job.more = True
+            return
+        reason = (
+            f"ChildDiedError: The child process died in run {run}: {describe_exit(code)} "
+            f"(attempt {task.attempt} of {job.item.max_attempts})"
+        )
+        if not self._reporter.end_run(job, dispatch, Outcome(run, None, reason)):
+            job.backlog.appendleft(dispatch)
+
+    def _died_loading(self, job: ActiveJob, code: int) -> None:
+        job.lost_children += 1
+        if job.lost_children >= job.item.max_attempts:
+            reason = f"The child process died while it loaded the job: {describe_exit(code)}."
+            self._reporter.failures.setdefault(job.item.job_key, reason)

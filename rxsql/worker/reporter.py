@@ -1,0 +1,164 @@
+"""Gathers what children tell and write, and puts it into the store: outcomes, ends of tasks, console lines."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from rxsql.models import Outcome, Report, RunOutcome, TaskEnd
+from rxsql.worker import schedule, wire
+
+if TYPE_CHECKING:
+    from rxsql.models import Written
+    from rxsql.worker.activejob import ActiveJob
+    from rxsql.worker.poller import Poller
+    from rxsql.worker.pool import Child, Dispatch
+
+log = logging.getLogger("rxsql.worker")
+TAIL_SECONDS = 0.02  # between readings of the captured output
+_GATHER_SECONDS = 0.004  # how long outcomes wait for others while children are at work
+_GATHER_COUNT = 400
+
+
+class Reporter:
+    """Holds what is not written yet; it stays here until the store has taken it."""
+
+    def __init__(self, poller: Poller, jobs: dict[int, ActiveJob]) -> None:
+        self._poller = poller
+        self._jobs = jobs
+        self._report = Report()
+        self._since = 0.0
+        self._tail_due = 0.0
+        self.failures: dict[int, str] = {}  # job keys and the reasons for which the whole job fails
+
+    @property
+    def due_in(self) -> float | None:
+        """Seconds until the report wants to be written; None when there is nothing to write."""
+        if not self._report:
+            return None
+        return max(0.0, self._since + _GATHER_SECONDS - time.monotonic())
+
+    def ends_task_of(self, job_key: int) -> bool:
+        """Whether the end of one of a job's tasks is not written yet."""
+        return any(end.job_key == job_key for end in self._report.ends)
+
+    def clear(self) -> None:
+        """Forget what is not written: others have these tasks now."""
+        self._report = Report()
+        self.failures.clear()
+
+    # --------------------------------------------------------------------------------------------- hearing
+
+    def hear(self, job: ActiveJob, child: Child) -> None:
+        """Take in what a child has sent."""
+        for message in child.messages():
+            if message.kind == wire.OUTCOME:
+                self._outcome(job, child, wire.parse_outcome(message))
+            elif message.kind == wire.READY:
+                child.ready = True
+            elif message.kind == wire.BROKEN:
+                self.failures[job.item.job_key] = wire.parse_text(message)
+
+    def _outcome(self, job: ActiveJob, child: Child, message: wire.OutcomeMessage) -> None:
+        dispatch = child.in_flight.get(message.number)
+        if dispatch is None:
+            return
+        self.capture(child, dispatch, (message.stdout_end, message.stderr_end), final=True)
+        error = message.error if message.failed else None
+        if self.end_run(
+            job,
+            dispatch,
+            Outcome(message.run, message.payload, error, message.traceback or None),
+            message.seconds,
+        ):
+            del child.in_flight[dispatch.number]
+
+    def end_run(self, job: ActiveJob, dispatch: Dispatch, outcome: Outcome, seconds: float = 0.0) -> bool:
+        """Note the outcome of the run that a task is in; return whether the task has ended with it."""
+        task = dispatch.task
+        self._note()
+        self._report.outcomes.append(RunOutcome(task.job_key, task.task, task.attempt, outcome))
+        dispatch.next_run(seconds)
+        if outcome.error is not None:
+            dispatch.failed_runs += 1
+            dispatch.error = dispatch.error or outcome.error
+            if not job.item.continue_on_failure:
+                reason = f"Run {outcome.run} failed with {outcome.error}; the rest was not started."
+                self.failures.setdefault(task.job_key, reason)
+        if dispatch.runs:
+            return False
+        job.mean_seconds = schedule.mean(job.mean_seconds, dispatch.seconds)
+        self._report.ends.append(
+            TaskEnd(
+                job_key=task.job_key,
+                task=task.task,
+                attempt=task.attempt,
+                failed_runs=dispatch.failed_runs,
+                seconds=dispatch.seconds,
+                error=dispatch.error,
+            )
+        )
+        return True
+
+    def _note(self) -> None:
+        if not self._report:
+            self._since = time.monotonic()
+
+    # --------------------------------------------------------------------------------------------- console
+
+    def tail(self) -> None:
+        """Read what running tasks have written so far."""
+        now = time.monotonic()
+        if now < self._tail_due:
+            return
+        self._tail_due = now + TAIL_SECONDS
+        for job in self._jobs.values():
+            for child in job.children:
+                # Sizes first, messages second: what lies below these sizes and belongs to an ended run is known then.
+                sizes = child.written()
+                self.hear(job, child)
+                dispatch = child.current()
+                if dispatch is not None:
+                    self.capture(child, dispatch, sizes)
+
+    def capture(
+        self, child: Child, dispatch: Dispatch, ends: tuple[int, int], *, final: bool = False
+    ) -> None:
+        """Note what a child wrote up to these positions as the output of the run it is in."""
+        for stream, capture in enumerate(child.captures):
+            data = capture.read(ends[stream])
+            if not data and dispatch.console is None:
+                continue
+            chunk = dispatch.run_console().add(stream, data, final=final)
+            if chunk is not None:
+                self._note()
+                self._report.chunks.append(chunk)
+
+    # --------------------------------------------------------------------------------------------- writing
+
+    def write(self, *, now: bool = False) -> Written | None:
+        """Write the report when it is time; return what came of it."""
+        if not self._report or not (now or self._is_due()):
+            return None
+        written = self._poller.write(self._report)
+        self._report = Report()
+        for job_key, task in written.refused:
+            self._lost(job_key, task)
+        return written
+
+    def _is_due(self) -> bool:
+        if len(self._report.outcomes) >= _GATHER_COUNT or self.failures:
+            return True
+        at_work = any(job.at_work for job in self._jobs.values())
+        return not at_work or self.due_in == 0.0
+
+    def _lost(self, job_key: int, task: int) -> None:
+        """Stop working on a task that is not this worker's any more."""
+        job = self._jobs.get(job_key)
+        for child in job.children if job else ():
+            current = child.current()
+            if current is not None and current.task.task == task:
+                log.warning("task.lost job_key=%d task=%d", job_key, task)
+                child.in_flight.clear()
+                child.begin_stop()

@@ -1,0 +1,624 @@
+"""The store's contract: each operation, on a real database, without any worker process."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from rxsql.errors import JobExistsError, JobNotFoundError, SchemaVersionError, StoreError, StoreLockedError
+from rxsql.models import (
+    ConsoleChunk,
+    NewJob,
+    NewTask,
+    Outcome,
+    Report,
+    RunOutcome,
+    RxRemoteJobStatus,
+    Task,
+    TaskEnd,
+)
+from rxsql.store import install, jobs, tasks, workers
+from rxsql.store.dialects import sqlite
+from rxsql.store.engine import Store, connect, dialect_for, open_store
+from rxsql.store.submission import add_job
+
+
+@pytest.fixture
+def store(store_path: Path) -> Store:
+    """A fresh store."""
+    return open_store(str(store_path))
+
+
+@pytest.fixture
+def worker(store: Store) -> int:
+    """A registered worker's key."""
+    return register(store, "w1")
+
+
+def register(store: Store, name: str, *, lease_seconds: float = 30.0) -> int:
+    return workers.register(
+        store, worker_id=name, python="3.11", version="1", slots=4, lease_seconds=lease_seconds
+    )
+
+
+def new_job(job_id: str = "j", *, tasks: int = 4, chunk: int = 1, **options: object) -> NewJob:
+    values: dict[str, object] = {
+        "job_id": job_id,
+        "name": "f",
+        "function": b"function",
+        "shared_input": None,
+        "tasks": [NewTask(first_run=i * chunk, run_count=chunk, input=b"in%d" % i) for i in range(tasks)],
+        "has_inputs": True,
+        "num_tasks": 0,
+        "max_attempts": 3,
+        "continue_on_failure": True,
+        "packages_to_load": (),
+        "execution_timeout_seconds": 0,
+        "auto_cleanup": True,
+        "console_output": False,
+        "context": "{}",
+        "python": "3.11",
+        "submitted_by": "me",
+        "run_count": tasks * chunk,
+    }
+    return NewJob(**{**values, **options})  # type: ignore[arg-type]
+
+
+def submit(store: Store, job_id: str = "j", **options: object) -> int:
+    return add_job(store, new_job(job_id, **options), inline_bytes=512)
+
+
+def claim(store: Store, worker: int, job_key: int, *, slots: int = 4, limit: int = 100) -> list[Task]:
+    return tasks.claim(store, worker, job_key, slots_wanted=slots, limit=limit)[1]
+
+
+def ended(task: Task, *, error: str | None = None) -> Report:
+    """What a worker reports when all runs of a task have ended in the same way."""
+    runs = range(task.first_run, task.first_run + task.run_count)
+    value = None if error else b"value"
+    return Report(
+        outcomes=[RunOutcome(task.job_key, task.task, task.attempt, Outcome(run, value, error)) for run in runs],
+        ends=[
+            TaskEnd(
+                job_key=task.job_key,
+                task=task.task,
+                attempt=task.attempt,
+                failed_runs=task.run_count if error else 0,
+                seconds=0.5,
+                error=error,
+            )
+        ],
+    )
+
+
+def line(task: Task, text: str) -> ConsoleChunk:
+    return ConsoleChunk(task.job_key, task.task, task.first_run, task.attempt, "stdout", 0, (text,), partial=False)
+
+
+# ------------------------------------------------------------------------------------------- submitting
+
+
+def test_submitted_job_is_queued_with_its_tasks(store, worker):
+    """A new job is queued, has all its tasks, and is seen by a look of a worker of its Python version."""
+    job_key = submit(store, tasks=3)
+    job = jobs.get_job(store, "j")
+    assert (job.status, job.run_count, job.done_runs, job.percent) == ("queued", 3, 0, 0)
+    (found,) = tasks.open_jobs(store, worker, "3.11", limit=10)
+    assert (found.job_key, found.has_queued, found.slots) == (job_key, True, 0)
+    assert tasks.open_jobs(store, worker, "3.99", limit=10) == []
+
+
+def test_taken_id_is_refused_and_nothing_is_stored(store):
+    """A second job of the same id is an error that names it, and leaves no rows."""
+    submit(store)
+    with pytest.raises(JobExistsError, match="'j'"):
+        submit(store, function=b"other")
+    with store.read() as connection:
+        assert connection.exec_driver_sql("SELECT COUNT(*) FROM task_rows").scalar() == 4
+        assert connection.exec_driver_sql("SELECT COUNT(*) FROM functions").scalar() == 1
+
+
+def test_function_is_stored_once_and_leaves_with_its_last_job(store):
+    """Two jobs of the same function share its row, which goes when both were purged."""
+    submit(store, "a")
+    submit(store, "b")
+    count = "SELECT COUNT(*) FROM functions"
+    with store.read() as connection:
+        assert connection.exec_driver_sql(count).scalar() == 1
+    jobs.purge(store, "a")
+    with store.read() as connection:
+        assert connection.exec_driver_sql(count).scalar() == 1
+    jobs.purge(store, "b")
+    with store.read() as connection:
+        assert connection.exec_driver_sql(count).scalar() == 0
+
+
+@pytest.mark.parametrize("size", [0, 1, 511, 512, 513, 100_001])
+def test_inputs_of_any_size_reach_the_worker(store, worker, size):
+    """Small inputs stand in their row and large ones apart; the bytes are the same."""
+    body = bytes(range(256)) * (size // 256 + 1)
+    job = replace(new_job(), tasks=[NewTask(first_run=0, run_count=1, input=body[:size])], run_count=1)
+    job_key = add_job(store, job, inline_bytes=512)
+    (task,) = claim(store, worker, job_key)
+    found = task.input if task.input is not None else tasks.task_inputs(store, job_key, [0])[0]
+    assert found == body[:size]
+
+
+# --------------------------------------------------------------------------------------------- claiming
+
+
+def test_claims_come_in_order_and_never_twice(store, worker):
+    """Two workers get disjoint tasks, each in the order of their numbers, as attempt 1."""
+    job_key = submit(store, tasks=10)
+    other = register(store, "w2")
+    first = claim(store, worker, job_key, limit=4)
+    second = claim(store, other, job_key, limit=100)
+    assert [task.task for task in first] == [0, 1, 2, 3]
+    assert [task.task for task in second] == [4, 5, 6, 7, 8, 9]
+    assert {task.attempt for task in first + second} == {1}
+    assert claim(store, worker, job_key) == []
+
+
+def test_slots_never_exceed_the_cap(store, worker):
+    """A job of three slots gives three altogether, whoever asks, and gives them anew when they are given up."""
+    job_key = submit(store, tasks=50, num_tasks=3)
+    other = register(store, "w2")
+    assert tasks.claim(store, worker, job_key, slots_wanted=2, limit=1)[0] == 2
+    assert tasks.claim(store, other, job_key, slots_wanted=4, limit=1)[0] == 1
+    assert tasks.claim(store, worker, job_key, slots_wanted=4, limit=0)[0] == 2
+    tasks.release_slots(store, worker, job_key)
+    assert tasks.claim(store, other, job_key, slots_wanted=4, limit=0)[0] == 3
+
+
+def test_no_slot_no_tasks(store, worker):
+    """A worker without a slot claims nothing."""
+    job_key = submit(store, num_tasks=1)
+    claim(store, worker, job_key, limit=1)
+    assert tasks.claim(store, register(store, "w2"), job_key, slots_wanted=1, limit=5) == (0, [])
+
+
+def test_job_runs_from_its_first_claim(store, worker):
+    """The first claim makes the job running, and writes when; a canceled job cannot be claimed."""
+    job_key = submit(store)
+    claim(store, worker, job_key, limit=1)
+    job = jobs.get_job(store, "j")
+    assert job.status == "running"
+    assert abs(datetime.now(UTC) - job.started_at) < timedelta(minutes=1)
+    assert jobs.cancel(store, "j")
+    assert tasks.claim(store, worker, job_key, slots_wanted=1, limit=5) == (0, [])
+    assert tasks.work_item(store, job_key) is None
+
+
+def test_racing_claimers_share_every_task_once(store_path, store):
+    """Eight threads with connections of their own claim 400 tasks: each exactly once, the cap of 3 never exceeded."""
+    job_key = submit(store, tasks=400, num_tasks=3)
+    claimed: list[int] = []
+    most: list[int] = []
+    failures: list[BaseException] = []
+
+    def race(number: int) -> None:
+        own = connect(str(store_path))
+        try:
+            key = register(own, f"racer-{number}")
+            while True:
+                slots, found = tasks.claim(own, key, job_key, slots_wanted=2, limit=7)
+                with own.read() as connection:
+                    most.append(connection.exec_driver_sql("SELECT COALESCE(SUM(slots), 0) FROM slots").scalar())
+                claimed.extend(task.task for task in found)
+                tasks.release_slots(own, key, job_key)
+                if slots and not found:
+                    return
+        except BaseException as error:
+            failures.append(error)
+        finally:
+            own.close()
+
+    threads = [threading.Thread(target=race, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert sorted(claimed) == list(range(400))
+    assert max(most) <= 3
+
+
+# -------------------------------------------------------------------------------------------- reporting
+
+
+def test_report_writes_results_and_ends_the_job(store, worker):
+    """With its last task's end a job is finished, its slots are free, and its outcomes are read in order."""
+    job_key = submit(store, tasks=2)
+    first, second = claim(store, worker, job_key)
+    assert tasks.report(store, worker, ended(second)).ended_jobs == set()
+    written = tasks.report(store, worker, ended(first))
+    assert written.ended_jobs == {job_key} and written.refused == set()
+    job = jobs.get_job(store, "j")
+    assert (job.status, job.done_runs, job.failed_runs, job.percent) == ("finished", 2, 0, 100)
+    assert [o.run for o in jobs.fetch_outcomes(store, job_key, after=-1, limit=10)] == [0, 1]
+    assert [o.run for o in jobs.fetch_outcomes(store, job_key, after=0, limit=10)] == [1]
+    with store.read() as connection:
+        assert connection.exec_driver_sql("SELECT COUNT(*) FROM slots").scalar() == 0
+
+
+@pytest.mark.parametrize(
+    ("failing", "go_on", "status"),
+    [([0], True, "finished"), ([0, 1], True, "failed"), ([1], False, "failed"), ([], False, "finished")],
+)
+def test_status_of_a_job_with_failed_runs(store, worker, failing, go_on, status):
+    """Failed when every run failed, or when one did and the rest was not to go on; else finished."""
+    job_key = submit(store, tasks=2, continue_on_failure=go_on)
+    for task in claim(store, worker, job_key):
+        tasks.report(store, worker, ended(task, error="E: no" if task.task in failing else None))
+    job = jobs.get_job(store, "j")
+    assert (job.status, job.failed_runs) == (status, len(failing))
+    assert ("E: no" in (job.error or "")) == bool(failing)
+
+
+def test_second_report_of_the_same_end_is_refused(store, worker):
+    """The same end twice counts once; the result of the first stays."""
+    job_key = submit(store, tasks=2)
+    first, _ = claim(store, worker, job_key)
+    tasks.report(store, worker, ended(first))
+    again = ended(first)
+    again.outcomes[0] = RunOutcome(job_key, 0, 1, Outcome(0, b"other"))
+    assert tasks.report(store, worker, again).refused == {(job_key, 0)}
+    (outcome,) = jobs.fetch_outcomes(store, job_key, after=-1, limit=10)
+    assert outcome.value == b"value"
+
+
+@pytest.mark.parametrize("how", ["other worker", "older attempt", "canceled", "purged"])
+def test_late_writers_change_nothing(store, worker, how):
+    """Results, lines and ends of a task that is not the writer's any more are refused, and the writer is told."""
+    job_key = submit(store, tasks=2)
+    task, _ = claim(store, worker, job_key)
+    writer = worker
+    if how == "other worker":
+        writer = register(store, "w2")
+    elif how == "older attempt":
+        tasks.release(store, worker, [(task, task.attempt)])
+        claim(store, worker, job_key)
+    elif how == "canceled":
+        jobs.cancel(store, "j")
+    else:
+        jobs.purge(store, "j")
+    news = ended(task)
+    news.chunks.append(line(task, "late"))
+    assert tasks.report(store, writer, news).refused == {(job_key, 0)}
+    assert jobs.fetch_outcomes(store, job_key, after=-1, limit=10) == []
+    assert jobs.fetch_console(store, job_key, after=0, limit=10) == []
+
+
+def test_runs_of_a_chunk_are_kept_when_its_task_goes_back(store, worker):
+    """Outcomes written before a task was given back are known to its next attempt."""
+    job_key = submit(store, tasks=1, chunk=3)
+    (task,) = claim(store, worker, job_key)
+    tasks.report(store, worker, Report(outcomes=[RunOutcome(job_key, 0, 1, Outcome(0, b"a"))]))
+    tasks.release(store, worker, [(task, task.attempt)])
+    (again,) = claim(store, worker, job_key)
+    assert again.attempt == 2
+    assert tasks.runs_with_results(store, job_key, again) == {0}
+
+
+def test_released_task_that_was_not_begun_has_its_attempt_back(store, worker):
+    """Given back unbegun, a task's next claim is attempt 1 again."""
+    job_key = submit(store, tasks=1)
+    (task,) = claim(store, worker, job_key)
+    tasks.release(store, worker, [(task, task.attempt - 1)])
+    assert claim(store, worker, job_key)[0].attempt == 1
+
+
+def test_console_lines_are_read_in_order_and_from_a_place(store, worker):
+    """Chunks come in the order of writing, a page at a time; the view has a row a line."""
+    job_key = submit(store, tasks=1)
+    (task,) = claim(store, worker, job_key)
+    text = 'quote " backslash \\ tab \t emoji \N{SNAKE} nul \x00 end'
+    chunks = [
+        ConsoleChunk(job_key, 0, 0, 1, "stdout", 0, ("a", text), partial=False),
+        ConsoleChunk(job_key, 0, 0, 1, "stderr", 2, ("",), partial=True),
+    ]
+    tasks.report(store, worker, Report(chunks=chunks))
+    found = jobs.fetch_console(store, job_key, after=0, limit=10)
+    assert [chunk for _, chunk in found] == chunks
+    assert jobs.fetch_console(store, job_key, after=found[0][0], limit=10) == found[1:]
+    with store.read() as connection:
+        rows = connection.exec_driver_sql("SELECT job_id, task, run, stream, line, text FROM console ORDER BY line")
+        assert [tuple(row) for row in rows][:1] == [("j", 0, 0, "stdout", 0, "a")]
+
+
+# ------------------------------------------------------------------------------- ending, reaping, purging
+
+
+def test_job_can_be_failed_for_a_reason_of_its_own(store, worker):
+    """end_job ends a job and its open tasks once; a second end changes nothing."""
+    job_key = submit(store, tasks=3)
+    first, _ = claim(store, worker, job_key, limit=2)
+    tasks.report(store, worker, ended(first))
+    assert tasks.end_job(store, job_key, RxRemoteJobStatus.FAILED, "the limit") is True
+    assert tasks.end_job(store, job_key, RxRemoteJobStatus.CANCELED, None) is False
+    job = jobs.get_job(store, "j")
+    assert (job.status, job.error, job.done_runs) == ("failed", "the limit", 1)
+    with store.read() as connection:
+        states = connection.exec_driver_sql("SELECT status, error FROM tasks ORDER BY task").all()
+    assert [tuple(row) for row in states] == [("finished", None), ("failed", "the limit"), ("canceled", "the limit")]
+
+
+def test_tasks_of_a_dead_worker_return_or_fail(store, worker):
+    """Reaping returns a dead worker's tasks to the queue, and fails those without attempts left."""
+    job_key = submit(store, tasks=2, max_attempts=2)
+    claim(store, worker, job_key)
+    tasks.reap(store, worker, "the worker died")
+    other = register(store, "w2")
+    first, second = claim(store, other, job_key)
+    assert first.attempt == 2
+    tasks.report(store, other, ended(second))
+    tasks.reap(store, other, "the worker died")
+    job = jobs.get_job(store, "j")
+    assert (job.status, job.failed_runs) == ("finished", 1)
+    assert [o.error for o in jobs.fetch_outcomes(store, job_key, after=-1, limit=9)] == ["the worker died", None]
+
+
+def test_worker_is_dead_when_its_lease_is_over(store, worker):
+    """A worker without a heartbeat within its lease is not alive; stopped ones are not counted among the dead."""
+    late = register(store, "late", lease_seconds=0)
+    alive = {w.worker_id: w.is_alive for w in workers.list_workers(store)}
+    assert alive == {"w1": True, "late": False}
+    assert "late" in [w.worker_id for w in workers.dead_workers(store, but=worker)]
+    workers.stop(store, late)
+    assert "late" not in [w.worker_id for w in workers.dead_workers(store, but=worker)]
+    assert workers.heartbeat(store, late) is False
+
+
+def test_idle_worker_stays_while_there_is_work(store, worker):
+    """A worker cannot leave as idle between a job's submission and its own look."""
+    submit(store)
+    assert workers.stop_if_idle(store, worker) is False
+    jobs.cancel(store, "j")
+    assert workers.stop_if_idle(store, worker) is True
+
+
+def test_purge_leaves_a_tombstone(store, worker):
+    """A purged job has no rows but its own, and is undetermined; an unknown id is missing, and an error by name."""
+    job_key = submit(store, tasks=2)
+    for task in claim(store, worker, job_key):
+        tasks.report(store, worker, ended(task))
+    purged = jobs.purge(store, "j")
+    assert (purged.tasks, purged.results) == (2, 2)
+    assert jobs.job_status(store, "j") is RxRemoteJobStatus.UNDETERMINED
+    assert jobs.job_status(store, "never") is RxRemoteJobStatus.MISSING
+    for operation in (jobs.purge, jobs.cancel, jobs.get_job):
+        with pytest.raises(JobNotFoundError, match="never"):
+            operation(store, "never")
+
+
+def test_retention_spares_what_is_young_or_open(store, worker):
+    """Only final jobs older than the retention are purged; tombstones go after their own time."""
+    submit(store, "open")
+    job_key = submit(store, "done", tasks=1)
+    tasks.report(store, worker, ended(claim(store, worker, job_key)[0]))
+    assert jobs.purge_expired(store, retention_seconds=3600, tombstone_seconds=3600) == 0
+    assert jobs.purge_expired(store, retention_seconds=0, tombstone_seconds=3600) == 1
+    assert jobs.job_status(store, "done") == "undetermined"
+    assert jobs.purge_expired(store, retention_seconds=0, tombstone_seconds=0) == 0
+    assert jobs.job_status(store, "done") == "missing"
+    assert jobs.job_status(store, "open") == "queued"
+
+
+def test_list_filters_by_state_and_time(store):
+    """Jobs are listed newest first, filtered by state and by time of submission."""
+    submit(store, "a")
+    submit(store, "b")
+    jobs.cancel(store, "a")
+    assert [job.job_id for job in jobs.list_jobs(store)] == ["b", "a"]
+    assert [job.job_id for job in jobs.list_jobs(store, states=[RxRemoteJobStatus.CANCELED])] == ["a"]
+    later = datetime.now(UTC) + timedelta(minutes=1)
+    assert jobs.list_jobs(store, start_time=later) == []
+    assert len(jobs.list_jobs(store, end_time=later)) == 2
+
+
+# ------------------------------------------------------------------------------------- opening the store
+
+
+def test_empty_file_becomes_a_store_and_stays_one(tmp_path):
+    """Opening makes folder, file and schema; a second installation changes nothing."""
+    store = connect(str(tmp_path / "new folder" / "jobs.db"))
+    assert install.installed_version(store) == 0
+    install.install(store)
+    submit(store)
+    assert install.install(store) == install.installed_version(store) == 1
+    assert jobs.job_status(store, "j") == "queued"
+    store.close()
+
+
+def test_newer_schema_is_refused(tmp_path):
+    """A store of a newer rxsql is an error that names both versions and the remedy, and stays untouched."""
+    path = tmp_path / "jobs.db"
+    open_store(str(path)).close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE schema_version SET version = 99")
+    connection.close()
+    fresh = connect(str(path))
+    with pytest.raises(SchemaVersionError, match="99.*pip install --upgrade rxsql"):
+        install.install(fresh)
+    fresh.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("", "is empty"),
+        ("sqlite://", "memory"),
+        ("sqlite:///:memory:", "memory"),
+        ("oracle://host/db", "no store for 'oracle'"),
+        ("http//broken://", "neither a path nor a URL"),
+        ("sqlite:////tmp/x.db?synchronous=off", "full or normal"),
+    ],
+)
+def test_unusable_names_are_refused(name, what):
+    """A store's name that cannot be served is an error that says what can."""
+    with pytest.raises(Exception, match=what) as caught:
+        dialect_for(name)
+    assert type(caught.value).__module__ == "rxsql.errors"
+
+
+def test_file_that_is_no_database_is_refused(tmp_path):
+    """A file of something else is named, and left as it was."""
+    path = tmp_path / "notes.txt"
+    path.write_text("something else entirely, and long enough to be read as a header" * 20)
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match="is not an SQLite file.*--store"):
+        open_store(str(path))
+    assert path.read_bytes() == before
+
+
+def test_folder_that_cannot_be_made_is_refused(tmp_path):
+    """Where a file stands in the way of the store's folder, the error names the folder."""
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match="folder .*file/sub.* cannot be made"):
+        open_store(str(tmp_path / "file" / "sub" / "jobs.db"))
+
+
+def test_folder_in_place_of_the_file_is_refused(tmp_path):
+    """A folder of the store's name cannot be opened, and the error says so."""
+    (tmp_path / "jobs.db").mkdir()
+    with pytest.raises(StoreError, match="cannot be opened for writing"):
+        open_store(str(tmp_path / "jobs.db"))
+
+
+def test_locked_store_is_named_with_the_remedy(store_path, store, monkeypatch):
+    """A lock that lasts is an error that tells how to find its holder; the store works again afterwards."""
+    monkeypatch.setenv("RXSQL_BUSY_TIMEOUT_SECONDS", "0.05")
+    impatient = connect(str(store_path))
+    holder = sqlite3.connect(store_path, isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreLockedError, match="fuser.*RXSQL_BUSY_TIMEOUT_SECONDS"):
+        submit(impatient)
+    holder.execute("ROLLBACK")
+    holder.close()
+    submit(impatient)
+    impatient.close()
+
+
+MOUNTS = """\
+/dev/vda / ext4 rw 0 0
+server:/export /mnt/team nfs4 rw,vers=4.2 0 0
+//server/share /mnt/with\\040space cifs rw 0 0
+/dev/vdb /mnt/team/local xfs rw 0 0
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/home/me/jobs.db", "ext4"),
+        ("/mnt/team/jobs.db", "nfs4"),
+        ("/mnt/team-two/jobs.db", "ext4"),
+        ("/mnt/with space/jobs.db", "cifs"),
+        ("/mnt/team/local/jobs.db", "xfs"),
+    ],
+)
+def test_file_system_of_a_path_is_told_from_the_mounts(tmp_path, path, kind):
+    """The innermost mount that holds a path tells its file system."""
+    mounts = tmp_path / "mounts"
+    mounts.write_text(MOUNTS)
+    assert sqlite.file_system(Path(path), mounts) == kind
+
+
+def test_network_file_system_is_refused(tmp_path, monkeypatch):
+    """A store on a network file system is refused by the file system's name before anything is made."""
+    mounts = tmp_path / "mounts"
+    mounts.write_text(f"server:/export {tmp_path}/far nfs4 rw 0 0\n")
+    monkeypatch.setattr(sqlite, "MOUNTS", mounts)
+    with pytest.raises(StoreError, match="network file system .nfs4."):
+        open_store(str(tmp_path / "far" / "jobs.db"))
+    assert not (tmp_path / "far").exists()
+
+
+def test_synchronous_is_full_for_what_must_last_and_normal_for_claims(store):
+    """A submission syncs its commit, a claim leaves that to the next one that does."""
+    with store.write() as connection:
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
+    with store.write(durable=False) as connection:
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 1
+    with store.write() as connection:
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
+
+
+def test_synchronous_normal_is_an_option_of_the_url(tmp_path):
+    """synchronous=normal in the URL holds for all writes, and travels with the store's URL to its worker."""
+    store = connect(f"sqlite:///{tmp_path}/jobs.db?synchronous=normal")
+    with store.write() as connection:
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 1
+    assert store.url.endswith("?synchronous=normal")
+    store.close()
+
+
+def test_wakeup_hints_at_others_commits_only(store_path, store):
+    """Another connection's commit is a change, the own one is none."""
+    wakeup = store.wakeup()
+    submit(store, "own")
+    assert wakeup.wait(0) is False
+    other = connect(str(store_path))
+    submit(other, "others")
+    assert wakeup.wait(5) is True
+    assert wakeup.wait(0) is False
+    other.close()
+    wakeup.close()
+
+
+def test_wakeup_without_inotify_polls(store_path, store, monkeypatch):
+    """Where the platform has no watch, a change is seen all the same."""
+    monkeypatch.setattr(sqlite, "_watch", lambda _path: None)
+    wakeup = store.wakeup()
+    assert wakeup.fileno() is None
+    thread = threading.Thread(target=lambda: _submit_elsewhere(store_path))
+    thread.start()
+    assert wakeup.wait(10) is True
+    thread.join()
+    wakeup.close()
+
+
+def _submit_elsewhere(path: Path) -> None:
+    other = connect(str(path))
+    submit(other, "elsewhere")
+    other.close()
+
+
+def counted(store: Store, work: Callable[[], object]) -> int:
+    """Return how many statements an operation sends."""
+    from sqlalchemy import event
+
+    sent: list[str] = []
+    listener = lambda *arguments: sent.append(arguments[2])  # noqa: E731
+    event.listen(store._engine, "before_cursor_execute", listener)
+    try:
+        work()
+    finally:
+        event.remove(store._engine, "before_cursor_execute", listener)
+    return len(sent)
+
+
+def test_statements_do_not_grow_with_the_number_of_runs(store, worker):
+    """Submitting, claiming and reporting 500 tasks takes as many statements as 5."""
+    found = []
+    for size in (5, 500):
+        job_key = submit(store, f"warm-{size}", tasks=1)
+        counts = [counted(store, lambda size=size: submit(store, f"job-{size}", tasks=size, function=b"%d" % size))]
+        job_key = jobs.get_job(store, f"job-{size}").job_key
+        claimed: list[Task] = []
+        counts.append(counted(store, lambda key=job_key: claimed.extend(claim(store, worker, key, limit=500))))
+        news = Report()
+        for task in claimed:
+            one = ended(task)
+            news.outcomes += one.outcomes
+            news.ends += one.ends
+        counts.append(counted(store, lambda news=news: tasks.report(store, worker, news)))
+        assert len(claimed) == size
+        found.append(counts)
+    assert found[0] == found[1]
+    assert sum(found[0]) <= 20
