@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import copyreg
+from typing import Any
+
 
 class RxSqlError(Exception):
     """Base of all errors that rxsql raises by itself."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Rebuild from the text and the facts: a constructor would make the text again, from other arguments."""
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
 
 class ArgumentsError(RxSqlError, ValueError):
@@ -36,7 +43,9 @@ class SchemaVersionError(StoreError):
             step = "Upgrade rxsql here (pip install --upgrade rxsql), or name another store."
         else:
             step = f"Run: rxsql db init --store {label}"
-        super().__init__(f"The store {label} has schema version {found}, this rxsql speaks {expected}. {step}")
+        super().__init__(
+            f"The store {label} has schema version {found}, this rxsql speaks {expected}. {step}"
+        )
         self.found = found
         self.expected = expected
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 NAME = "revoscalepy"
 PACKAGES = ("computecontext", "functions", "utils", "datasource", "etl")
+_VERSION = "9.4.7"  # the last one of the original that scripts were written for
+_DEEPEST = 3  # revoscalepy.computecontext.RxInSqlServer is a module, what lies below are names in it
 
 
 class _Alias(ModuleType):
@@ -24,16 +26,21 @@ class _Alias(ModuleType):
             raise AttributeError(name)
         if self.__name__ == NAME and name in PACKAGES:
             return importlib.import_module(f"{NAME}.{name}")
-        public = importlib.import_module("rxsql")
         try:
-            return getattr(public, name)
+            return getattr(importlib.import_module("rxsql"), name)
         except AttributeError:
-            if not name.startswith(("rx_", "Rx", "rx")):
-                raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}") from None
-            raise AttributeError(
-                f"{NAME}.{name} is not part of rxsql, which runs functions and jobs (rx_exec and rx_get_job_*). "
-                "For data use pandas and SQLAlchemy inside your function; for models, scikit-learn or statsmodels."
-            ) from None
+            raise AttributeError(_why_not(f"{self.__name__}.{name}")) from None
+
+    def __call__(self, *_args: object, **_kwargs: object) -> Any:
+        # `from revoscalepy.datasource import RxSqlServerData` gives the module of that name.
+        raise NotImplementedError(_why_not(self.__name__))
+
+
+def _why_not(path: str) -> str:
+    return (
+        f"{path} is not part of rxsql, which runs functions and jobs (rx_exec and rx_get_job_*). For data use pandas "
+        "and SQLAlchemy inside your function; for models, scikit-learn or statsmodels."
+    )
 
 
 class _Finder(MetaPathFinder, Loader):
@@ -41,8 +48,12 @@ class _Finder(MetaPathFinder, Loader):
         self, fullname: str, _path: Sequence[str] | None = None, _target: ModuleType | None = None
     ) -> ModuleSpec | None:
         parts = fullname.split(".")
-        known = parts[0] == NAME and (len(parts) == 1 or parts[1] in PACKAGES)
-        return ModuleSpec(fullname, self, is_package=True) if known else None
+        if parts[0] != NAME:
+            return None
+        if len(parts) > _DEEPEST or (len(parts) > 1 and parts[1] not in PACKAGES):
+            # A name, not a module: Python looks here for what the module above does not have.
+            raise ImportError(_why_not(fullname), name=fullname)
+        return ModuleSpec(fullname, self, is_package=True)
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         return _Alias(spec.name)
@@ -50,7 +61,7 @@ class _Finder(MetaPathFinder, Loader):
     def exec_module(self, module: ModuleType) -> None:
         if module.__name__ == NAME:
             module.__all__ = list(importlib.import_module("rxsql").__all__)  # type: ignore[attr-defined]
-            module.__version__ = "9.4.7"  # type: ignore[attr-defined]
+            module.__version__ = _VERSION  # type: ignore[attr-defined]
 
 
 def install() -> None:

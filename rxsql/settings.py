@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 DAY = 24 * 3600.0
+_LEAST = {"RXSQL_MAX_ATTEMPTS": 1, "RXSQL_LEASE_SECONDS": 0.1}  # for the others 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,12 +52,12 @@ class Settings:
         """Read the settings, in the types of their defaults.
 
         Raises:
-            SettingsError: A variable's text is not of its type, or negative.
+            SettingsError: A variable's text is not of its type, or too small.
         """
         values: dict[str, str | int | float] = {}
         for field in fields(cls):
             variable = f"RXSQL_{field.name.upper()}"
-            if variable in environment:
+            if environment.get(variable):  # set to nothing is not set
                 values[field.name] = _parse(variable, environment[variable], type(field.default))
         return cls(**values)  # type: ignore[arg-type]
 
@@ -69,12 +71,16 @@ def _parse(variable: str, text: str, kind: type) -> str | int | float:
     if kind is str:
         return text
     try:
-        value = kind(text)
+        value: int | float = kind(text)
     except ValueError:
-        raise SettingsError(f"{variable} must be a number, not {text!r}.") from None
-    if value < 0:
-        raise SettingsError(f"{variable} must not be negative, and is {text}.")
-    return value  # type: ignore[no-any-return]
+        value = math.nan
+    if not math.isfinite(value):
+        wanted = "a whole number" if kind is int else "a number"
+        raise SettingsError(f"{variable} must be {wanted}, not {text!r}.")
+    least = _LEAST.get(variable, 0)
+    if value < least:
+        raise SettingsError(f"{variable} must be at least {least}, and is {text}.")
+    return value
 
 
 def default_store() -> str:

@@ -32,7 +32,9 @@ def wait_until(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
 @pytest.fixture(autouse=True)
 def clean_session(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """No setting from outside, no default store in the home folder, no compute context from another test."""
-    for name in [name for name in os.environ if name.startswith("RXSQL_") and not name.startswith("RXSQL_TEST_")]:
+    for name in [
+        name for name in os.environ if name.startswith("RXSQL_") and not name.startswith("RXSQL_TEST_")
+    ]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home"))
     previous = rx_set_compute_context(RxLocalSeq())
@@ -54,7 +56,11 @@ def stop_workers(path: Path) -> None:
         return
     store = connect(str(path))
     try:
-        pids = [worker.pid for worker in workers.list_workers(store) if worker.is_alive and worker.pid != os.getpid()]
+        pids = [
+            worker.pid
+            for worker in workers.list_workers(store)
+            if worker.is_alive and worker.pid != os.getpid()
+        ]
     except Exception:
         pids = []  # a test spoiled the file
     finally:
@@ -63,7 +69,7 @@ def stop_workers(path: Path) -> None:
     family = [child for process in found for child in process.children(recursive=True)] + found
     for process in found:
         process.send_signal(signal.SIGTERM)
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGINT)  # two of a kind may arrive as one
     try:
         wait_until(lambda: not any(is_alive(process) for process in family))
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import select
 import subprocess
@@ -22,6 +23,13 @@ START_SECONDS = 60.0
 _LOG_TAIL = 2000
 _lock = threading.Lock()
 _started: list[subprocess.Popen[bytes]] = []
+
+
+@atexit.register
+def _let_go() -> None:
+    """Part from the workers: they outlive this process on purpose, and need no warning for it."""
+    for process in _started:
+        process.returncode = process.poll() or 0
 
 
 def ensure_worker(store: Store) -> None:
@@ -59,7 +67,9 @@ def _start(store: Store) -> None:
     except OSError as error:
         os.close(reader)
         os.close(writer)
-        raise WorkerStartError(f"The worker could not be started: {error}. Start one by hand: rxsql worker") from error
+        raise WorkerStartError(
+            f"The worker could not be started: {error}. Start one by hand: rxsql worker --store {store.label}"
+        ) from error
     os.close(writer)
     _started.append(process)
     try:

@@ -1,4 +1,4 @@
-"""Turns outcomes into what `rx_exec` and `rx_get_job_results` give: a list, a warning, or an error."""
+"""Gathers outcomes into what `rx_exec` and `rx_get_job_results` give: a list, with a warning about failed runs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from rxsql import payload
-from rxsql.errors import FailedRunsWarning, JobFailedError, RunError
+from rxsql.errors import FailedRunsWarning, RunError
 from rxsql.store import jobs
 
 if TYPE_CHECKING:
@@ -19,43 +19,66 @@ _PAGE = 2000
 
 
 class Gathered:
-    """Results by run: each run's value, or the exception object it ended with."""
+    """Results by run: each run's value, or the exception object it ended with.
 
-    def __init__(self) -> None:
-        self.results: list[Any] = []
+    Args:
+        run_count: How many runs there are; one without a result is an error at its place.
+    """
+
+    def __init__(self, run_count: int) -> None:
+        self.results: list[Any] = [None] * run_count
         self.failed: dict[int, tuple[str, str]] = {}
+        self._missing = set(range(run_count))
 
     def add(self, run: int, value: Any) -> None:
-        """Take a run's value; runs come in order, and one that is left out is missing."""
-        self._fill(run)
-        self.results.append(value)
+        """Take a run's value."""
+        self.results[run] = value
+        self._missing.discard(run)
 
     def add_error(self, run: int, error: BaseException, text: str, trace: str) -> None:
         """Take a run's exception object, with its text and the traceback of where it was raised."""
-        self._fill(run)
-        self.results.append(error)
+        self.add(run, error)
         self.failed[run] = (text, trace)
 
-    def _fill(self, run: int) -> None:
-        for missing in range(len(self.results), run):
-            text = f"The result of run {missing} is missing from the store."
-            self.results.append(RunError(text))
-            self.failed[missing] = (text, "")
+    def why_failed(self) -> tuple[str, str]:
+        """Return how many runs failed, and the first failed one's traceback."""
+        run, (text, trace) = min(self.failed.items())
+        count = len(self.results)
+        if count == 1:
+            return f"the run failed with {text}", trace
+        return f"{len(self.failed)} of {count} runs failed, the first (run {run}) with {text}", trace
 
-    def close(self, run_count: int) -> None:
-        """Mark what is missing at the end."""
-        self._fill(run_count)
+    def hand_over(self, subject: str, *, callback: Callable[[Any], Any] | None, stacklevel: int) -> list[Any]:
+        """Return the results in the order of the runs, after a warning about failed ones and the callbacks.
+
+        Args:
+            subject: What the warning speaks of.
+            callback: Called with the value of each run that returned one.
+            stacklevel: Whose line the warning names, counted from the caller of this.
+        """
+        for run in sorted(self._missing):
+            text = f"The result of run {run} is not in the store any more."
+            self.add_error(run, RunError(text), text, "")
+        if self.failed:
+            message = (
+                f"{subject}: {self.why_failed()[0].removesuffix('.')}. The exceptions stand at their indexes."
+            )
+            warnings.warn(message, FailedRunsWarning, stacklevel=stacklevel)
+        if callback is not None:
+            for run, value in enumerate(self.results):
+                if run not in self.failed:
+                    callback(value)
+        return self.results
 
 
 def gather(store: Store, job: Job) -> Gathered:
     """Return all results of a finished job; a damaged one is an error at its place."""
-    gathered = Gathered()
+    gathered = Gathered(job.run_count)
     after = -1
     while page := jobs.fetch_outcomes(store, job.job_key, after=after, limit=_PAGE):
         for outcome in page:
             _add(gathered, outcome)
         after = page[-1].run
-    gathered.close(job.run_count)
     return gathered
 
 
@@ -70,38 +93,3 @@ def _add(gathered: Gathered, outcome: Outcome) -> None:
         gathered.add_error(outcome.run, error, f"{type(error).__name__}: {error}", "")
         return
     gathered.add(outcome.run, value)
-
-
-def settle(
-    job_id: str,
-    gathered: Gathered,
-    *,
-    run_count: int,
-    go_on: bool,
-    callback: Callable[[Any], Any] | None = None,
-    stacklevel: int = 3,
-) -> list[Any]:
-    """Return the results: exceptions at their places under a warning, or an error when the whole job failed.
-
-    Raises:
-        JobFailedError: Every run failed, or one did and the rest was not to go on.
-    """
-    failed = gathered.failed
-    if failed and (len(failed) == run_count or not go_on):
-        run, (text, trace) = next(iter(failed.items()))
-        raise JobFailedError(job_id, _reason(run_count, len(failed), run, text), trace)
-    if failed:
-        run, (text, _) = next(iter(failed.items()))
-        message = f"Job {job_id}: {_reason(run_count, len(failed), run, text)} The exceptions stand at their indexes."
-        warnings.warn(message, FailedRunsWarning, stacklevel=stacklevel)
-    if callback is not None:
-        for run, value in enumerate(gathered.results):
-            if run not in failed:
-                callback(value)
-    return gathered.results
-
-
-def _reason(run_count: int, failed: int, run: int, text: str) -> str:
-    if run_count == 1:
-        return f"the run failed: {text}."
-    return f"{failed} of {run_count} runs failed, the first (run {run}) with {text}."

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import operator
 import os
 import re
 from typing import TYPE_CHECKING, Any
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _SECRET = re.compile(r"(?i)\b(pwd|password)\s*=\s*(\{(?:[^}]|\}\})*\}|[^;]*)")
+_ODBC_START = re.compile(r"(?i)\s*(driver|server|dsn|database)\s*=")
 _URL_SECRET = re.compile(r"(?<=://)([^:/@]*):([^@]*)@")
 
 
@@ -35,14 +38,18 @@ class RxComputeContext:
 
     def __repr__(self) -> str:
         title = f"{type(self).__name__} Compute Context:"
-        lines = [f"{name}: {json.dumps(value) if isinstance(value, str) else value}" for name, value in self._shown()]
-        return "\n".join((title, "-" * len(title), *lines))
-
-    def _shown(self) -> list[tuple[str, Any]]:
-        return list(self.settings().items())
+        shown = {
+            name: json.dumps(value) if isinstance(value, str) else value
+            for name, value in self.settings().items()
+        }
+        return "\n".join((title, "-" * len(title), *(f"{name}: {value}" for name, value in shown.items())))
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and self.settings() == other.settings()  # type: ignore[attr-defined]
+        return (
+            isinstance(other, RxComputeContext)
+            and type(self) is type(other)
+            and self.settings() == other.settings()
+        )
 
     def __hash__(self) -> int:
         return hash((type(self), self.description))
@@ -78,28 +85,29 @@ class RxRemoteComputeContext(RxComputeContext):
     def __init__(self, description: str, version: str, id: str | None = None, wait: bool = True) -> None:
         super().__init__(description, version)
         self.id = id if id is not None else os.urandom(8).hex()
-        self.wait = wait
+        self.wait = flag("wait", wait, default=True)
 
 
 class RxInSqlServer(RxRemoteComputeContext):
     """Run functions as jobs of a database: SQL Server's, or the store that stands in for it.
 
     Args:
-        connection_string: An ODBC string as revoscalepy has it, a URL such as `sqlite:///jobs.db`, or a path. Where the
-            setting `RXSQL_STORE` names a store, that store takes the place of any SQL Server named here.
+        connection_string: An ODBC string as revoscalepy has it, a URL such as `sqlite:///jobs.db`, or a path. Where
+            the setting `RXSQL_STORE` names a store, that store takes the place of the server of an ODBC string.
         num_tasks: The most child processes at once for one job, over all workers; 0: as many as there are.
         auto_cleanup: Whether a job's results and console lines are removed once its results were fetched.
         console_output: Whether a waiting call shows what the runs print, as they print it. None is False.
         execution_timeout_seconds: Seconds after which a started job is ended as failed; 0 or None: no limit.
         wait: Whether `rx_exec` waits for the results, or returns an `RxRemoteJob` at once.
         packages_to_load: Names of modules that are imported on the worker before the first run.
-        job_id: An id for the job of the next `rx_exec`; made up when it is None.
+        job_id: The id of the job that `rx_exec` submits in this context, which then serves one call; None: an id is
+            made up for each call.
 
     Raises:
         ArgumentsError: An option is not of its type, or out of range.
 
-    Differs from revoscalepy: `job_id` is an addition, URLs and paths are accepted, and `execution_timeout_seconds`
-    counts from the first run's start and ends the code that runs.
+    Differs from revoscalepy: `job_id` is an addition, URLs and paths are accepted, and the time of
+    `execution_timeout_seconds` counts from the first run's start and ends the code that runs.
 
     Source: `RxInSqlServer` of the revoscalepy reference, 9.4.
     """
@@ -116,14 +124,15 @@ class RxInSqlServer(RxRemoteComputeContext):
         *,
         job_id: str | None = None,
     ) -> None:
-        super().__init__("sqlserver", "1.0", wait=bool(wait))
+        super().__init__("sqlserver", "1.0", wait=wait)
         if not isinstance(connection_string, str) or not connection_string.strip():
             raise ArgumentsError("connection_string must be an ODBC string, a URL or a path, and is empty.")
         self.connection_string = connection_string
-        self.num_tasks = _count("num_tasks", num_tasks)
-        self.auto_cleanup = auto_cleanup is None or bool(auto_cleanup)
-        self.console_output = bool(console_output)
-        self.execution_timeout_seconds = _count("execution_timeout_seconds", execution_timeout_seconds or 0)
+        self.num_tasks = whole_number("num_tasks", 1 if num_tasks is None else num_tasks)
+        self.auto_cleanup = flag("auto_cleanup", auto_cleanup, default=True)
+        self.console_output = flag("console_output", console_output, default=False)
+        limit = 0 if execution_timeout_seconds is None else execution_timeout_seconds
+        self.execution_timeout_seconds = whole_number("execution_timeout_seconds", limit)
         self.packages_to_load = _packages(packages_to_load)
         self.job_id = _job_id(job_id)
 
@@ -154,18 +163,43 @@ def redacted(connection_string: str) -> str:
 
 
 def names_sql_server(connection_string: str) -> bool:
-    """Whether a connection string is for SQL Server: an ODBC string, or a URL for it."""
-    head, mark, _ = connection_string.partition("://")
-    return head.lower().startswith("mssql") if mark else ";" in connection_string or "=" in connection_string
+    """Whether a connection string is an ODBC string, as revoscalepy's scripts have it."""
+    return "://" not in connection_string and (
+        ";" in connection_string or _ODBC_START.match(connection_string) is not None
+    )
 
 
-def _count(name: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise ArgumentsError(f"{name} must be a whole number from 0, not {value!r}.")
-    return value
+def whole_number(name: str, value: Any, *, least: int = 0) -> int:
+    """Return an option that is a whole number.
+
+    Raises:
+        ArgumentsError: It is none, or too small.
+    """
+    try:
+        number = -math.inf if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        number = -math.inf
+    if number < least:
+        raise ArgumentsError(f"{name} must be a whole number from {least}, not {value!r}.")
+    return int(number)
+
+
+def flag(name: str, value: Any, *, default: bool) -> bool:
+    """Return an option that is True or False; the default where it is None.
+
+    Raises:
+        ArgumentsError: It is neither.
+    """
+    if value is None:
+        return default
+    if value not in (True, False):
+        raise ArgumentsError(f"{name} must be True or False, not {value!r}.")
+    return bool(value)
 
 
 def _packages(names: Sequence[str] | None) -> tuple[str, ...]:
+    if names is not None and not isinstance(names, (str, list, tuple)):
+        raise ArgumentsError(f"packages_to_load must be a list of module names, not {names!r}.")
     found = (names,) if isinstance(names, str) else tuple(names or ())
     for name in found:
         if not isinstance(name, str) or not all(part.isidentifier() for part in name.split(".")):
@@ -174,7 +208,7 @@ def _packages(names: Sequence[str] | None) -> tuple[str, ...]:
 
 
 def _job_id(job_id: str | None) -> str | None:
-    if job_id is not None and not re.fullmatch(r"[\w.:-]{1,128}", job_id):
+    if job_id is not None and (not isinstance(job_id, str) or not re.fullmatch(r"[\w.:-]{1,128}", job_id)):
         raise ArgumentsError(f"job_id is up to 128 letters, digits and . _ : -; {job_id!r} is not.")
     return job_id
 
@@ -203,15 +237,15 @@ def resolve(compute_context: Any) -> RxComputeContext:
         return compute_context
     if not isinstance(compute_context, str):
         raise ArgumentsError(
-            f"A compute context is an object such as RxInSqlServer(...), or a name; {compute_context!r} is neither."
+            f"A compute context is an object such as RxInSqlServer(...), or its name; {compute_context!r} is neither."
         )
     name = compute_context.lower()
     if name in _SERVER_NAMES:
         return RxInSqlServer(Settings.from_environment().store or default_store())
     if name not in _NAMES:
         raise ArgumentsError(
-            f"There is no compute context {compute_context!r}. The names are RxLocalSeq (local), RxLocalParallel "
-            "(localpar) and RxInSqlServer (sqlserver)."
+            f"There is no compute context {compute_context!r}. The names are RxLocalSeq (local), "
+            "RxLocalParallel (localpar) and RxInSqlServer (sqlserver)."
         )
     return _NAMES[name]()
 
@@ -227,10 +261,14 @@ def rx_set_compute_context(compute_context: Any) -> RxComputeContext:
         The context that was current before.
 
     Raises:
-        ArgumentsError: The name is unknown.
+        ArgumentsError: The name is unknown, or it is no context.
 
     Source: `rx_set_compute_context` of the revoscalepy reference, 9.4.
     """
+    if compute_context is None:
+        raise ArgumentsError(
+            "A compute context is an object such as RxInSqlServer(...), or its name; None is neither."
+        )
     previous = _current[0]
     _current[0] = resolve(compute_context)
     return previous

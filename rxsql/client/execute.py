@@ -1,29 +1,19 @@
-"""`rx_exec`: from a call to runs, from runs to a job in the store (or to results, in a local context)."""
+"""`rx_exec`: from a call to runs, and from runs to results or a job."""
 
 from __future__ import annotations
 
-import getpass
-import json
-import secrets
-import socket
-import time
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from rxsql import payload
-from rxsql.client import autostart, collecting, context, local, runs
-from rxsql.client.jobs import RxRemoteJob, remember, take_results
+from rxsql.client import context, local, runs
+from rxsql.client.jobs import take_results
+from rxsql.client.submitting import submit
 from rxsql.client.waiting import wait_for
-from rxsql.errors import ArgumentsError, NotSupportedError, WorkerStartError
-from rxsql.models import NewJob, NewTask
-from rxsql.settings import Settings
-from rxsql.store import jobs
+from rxsql.errors import ArgumentsError, JobFailedError, NotSupportedError
 from rxsql.store.engine import open_store
-from rxsql.store.submission import add_job
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from rxsql.client.context import RxInSqlServer
     from rxsql.client.runs import Runs
 
 
@@ -47,11 +37,12 @@ def rx_exec(
         task_chunk_size: How many runs a worker takes as one task; None: 1.
         compute_context: A context or its name; None: the current one.
         local_state: Variables that the function finds among its globals.
-        callback: Called in this process with the value of each run that returned one, in the order of the runs, when the
-            results are collected.
-        continue_on_failure: Whether the other runs go on after one failed. If not, the job fails with the first failure.
-        **kwargs: Arguments of the function: a list has one element a run, anything else is the same in each run. Wrap a
-            list in a list to pass it as a value.
+        callback: Called in this process with the value of each run that returned one, in the order of the runs, when
+            the results are collected.
+        continue_on_failure: Whether the other runs go on after one failed. If not, the job fails with the first
+            failure, and runs that have not begun are not started.
+        **kwargs: Arguments of the function: a list has one element a run, anything else is the same in each run. Wrap
+            a list in a list to pass it as a value.
 
     Returns:
         In a waiting or local context the list of the runs' values, in their order, also for a single run; where a run
@@ -61,107 +52,71 @@ def rx_exec(
     Raises:
         ArgumentsError: The arguments contradict each other; nothing was stored.
         PayloadError: The function or an argument cannot be pickled; nothing was stored.
+        JobExistsError: The context's `job_id` is taken; nothing was stored.
+        StoreError: The store cannot be used.
+        WorkerStartError: No worker is alive, and none could be started; nothing was stored.
         JobFailedError: The job failed (a `RuntimeError`, with the remote traceback).
         JobCanceledError: Somebody canceled the job while this call waited.
 
-    Differs from revoscalepy: runs are parallel in `RxInSqlServer` too, a non-waiting call returns one job for all runs,
-    and `continue_on_failure` has the same meaning in local contexts.
+    Differs from revoscalepy: runs are parallel in `RxInSqlServer` too, a non-waiting call returns one job for all
+    runs, and `continue_on_failure` has the same meaning in local contexts. No run sees what another did to its
+    arguments, also in local contexts (there, what cannot be copied is handed over as it is).
 
     Source: `rx_exec` of the revoscalepy reference, 9.4.
     """
     where = context.resolve(compute_context)
     plan = runs.plan(function, args, times_to_run, kwargs)
-    chunk = _chunk_size(task_chunk_size)
-    if isinstance(where, context.RxInSqlServer):
-        job = _submit(where, function, plan, chunk, local_state, go_on=continue_on_failure)
-        job.callback = callback
-        if not where.wait:
-            return job
-        wait_for(open_store(where.store), job.job_id, show_console=where.console_output)
-        return take_results(job, auto_cleanup=where.auto_cleanup)
+    chunk = runs.chunk_size(task_chunk_size)
+    state = _checked_state(function, local_state)
+    _check_callback(callback)
+    go_on = context.flag("continue_on_failure", continue_on_failure, default=True)
+    if not isinstance(where, context.RxInSqlServer):
+        return _run_local(where, function, plan, state, callback, go_on=go_on)
+    job = submit(where, function, plan, state, chunk=chunk, go_on=go_on)
+    job.callback = callback
+    if not where.wait:
+        return job
+    wait_for(open_store(where.store), job.job_id, show_console=where.console_output)
+    return take_results(job, auto_cleanup=where.auto_cleanup)
+
+
+def _checked_state(function: Callable[..., Any], local_state: Any) -> Mapping[str, Any]:
+    if local_state is None:
+        return {}
+    if not isinstance(local_state, Mapping) or not all(isinstance(name, str) for name in local_state):
+        raise ArgumentsError(f"local_state must be a dict of variables by their names, not {local_state!r}.")
+    if local_state and not payload.namespaces_of(function):
+        raise ArgumentsError(
+            f"local_state is for the globals of a Python function, and {payload.name_of(function)!r} has none. Pass "
+            "the values as arguments."
+        )
+    return local_state
+
+
+def _check_callback(callback: Any) -> None:
+    if callback is not None and not callable(callback):
+        raise ArgumentsError(f"callback must be a function of one value, and {callback!r} is not.")
+
+
+def _run_local(
+    where: context.RxComputeContext,
+    function: Callable[..., Any],
+    plan: Runs,
+    local_state: Mapping[str, Any],
+    callback: Callable[[Any], Any] | None,
+    *,
+    go_on: bool,
+) -> list[Any]:
     if isinstance(where, context.RxLocalParallel):
-        gathered = local.run_parallel(function, plan, local_state, go_on=continue_on_failure)
+        gathered = local.run_parallel(function, plan, local_state, go_on=go_on)
     elif isinstance(where, context.RxLocalSeq):
-        gathered = local.run_here(function, plan, local_state, go_on=continue_on_failure)
+        gathered = local.run_here(function, plan, local_state, go_on=go_on)
     else:
         raise NotSupportedError(
             f"rx_exec cannot run in a {type(where).__name__}. Use RxInSqlServer, RxLocalParallel or RxLocalSeq."
         )
     name = payload.name_of(function)
-    return collecting.settle(name, gathered, run_count=len(plan), go_on=continue_on_failure, callback=callback)
-
-
-def _chunk_size(task_chunk_size: Any) -> int:
-    if task_chunk_size is None:
-        return 1
-    if isinstance(task_chunk_size, bool) or not isinstance(task_chunk_size, int) or task_chunk_size < 1:
-        raise ArgumentsError(f"task_chunk_size must be a whole number from 1, not {task_chunk_size!r}.")
-    return task_chunk_size
-
-
-def _submit(
-    where: RxInSqlServer,
-    function: Callable[..., Any],
-    plan: Runs,
-    chunk: int,
-    local_state: Mapping[str, Any] | None,
-    *,
-    go_on: bool,
-) -> RxRemoteJob:
-    settings = Settings.from_environment()
-    body = payload.dump_function(function, local_state or {})
-    shared = local.dump_arguments(plan.shared, None) if plan.shared else None
-    tasks = _tasks(plan, chunk)
-    store = open_store(where.store)
-    new = NewJob(
-        job_id=where.job_id or _new_id(),
-        name=payload.name_of(function),
-        function=body,
-        shared_input=shared,
-        tasks=tasks,
-        has_inputs=plan.differ,
-        num_tasks=where.num_tasks,
-        max_attempts=settings.max_attempts,
-        continue_on_failure=go_on,
-        packages_to_load=where.packages_to_load,
-        execution_timeout_seconds=where.execution_timeout_seconds,
-        auto_cleanup=where.auto_cleanup,
-        console_output=where.console_output,
-        context=json.dumps(where.settings()),
-        python=payload.PYTHON,
-        submitted_by=f"{getpass.getuser()}@{socket.gethostname()}",
-        run_count=len(plan),
-    )
-    add_job(store, new, inline_bytes=settings.inline_bytes)
-    job = RxRemoteJob(where, new.job_id)
-    try:
-        autostart.ensure_worker(store)
-    except WorkerStartError:
-        jobs.purge(store, new.job_id)  # work that nobody does must not wait for a surprising moment
-        raise
-    remember(job)
-    return job
-
-
-def _tasks(plan: Runs, chunk: int) -> list[NewTask]:
-    """Cut the runs into tasks, each with the arguments of its runs as one payload."""
-    dumper = payload.Dumper()
-    tasks = []
-    with payload.by_value():
-        for first in range(0, len(plan), chunk):
-            own = plan.own[first : first + chunk]
-            body = None
-            if plan.differ:
-                try:
-                    body = dumper.dump(own)
-                except Exception as error:
-                    run, row = next(
-                        ((first + i, row) for i, row in enumerate(own) if not payload.is_picklable(row)), (first, own[0])
-                    )
-                    raise local.unpicklable(row, run, error) from error
-            tasks.append(NewTask(first_run=first, run_count=len(own), input=body))
-    return tasks
-
-
-def _new_id() -> str:
-    return f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(4)}"
+    failed = gathered.failed
+    if failed and (len(failed) == len(plan) or not go_on):
+        raise JobFailedError(name, *gathered.why_failed()) from gathered.results[min(failed)]
+    return gathered.hand_over(name, callback=callback, stacklevel=4)

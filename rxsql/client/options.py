@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from rxsql.client.context import whole_number
 from rxsql.errors import ArgumentsError
+
+_WHOLE_NUMBERS = {"reportProgress": 0, "NumCoresToUse": -1}  # those that are read, with the least value
 
 
 class RxOptions:
     """Options of this session, by name.
 
     `reportProgress` rules the progress bar of waiting calls (0: none), `NumCoresToUse` how many processes
-    `RxLocalParallel` starts. The others are kept so that scripts which set them run; nothing reads them.
+    `RxLocalParallel` starts (0 or -1: one a processor). The others are kept so that scripts which set them run; nothing
+    reads them.
 
     Example:
         >>> RxOptions.set_option("reportProgress", 0)
@@ -62,6 +66,12 @@ class RxOptions:
 
     @staticmethod
     def set_option(name: str, value: Any) -> None:
-        """Set an option; an unknown name is an error as in `get_option`."""
+        """Set an option.
+
+        Raises:
+            ArgumentsError: There is no option of that name, or it is one that is read and the value does not fit.
+        """
         RxOptions.get_option(name)
+        if name in _WHOLE_NUMBERS:
+            value = whole_number(name, value, least=_WHOLE_NUMBERS[name])
         RxOptions._options[name] = value

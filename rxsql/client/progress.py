@@ -1,11 +1,12 @@
-"""A progress bar for waiting calls: in a terminal or a notebook, and only when the wait is long enough to be seen."""
+"""A progress bar for waiting calls, and a job's console lines above it."""
 
 from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
+from rxsql.client.bars import Bar, NotebookBar, TerminalBar, in_notebook
 from rxsql.client.options import RxOptions
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
     from rxsql.models import Job
 
-_APPEARS_SECONDS = 0.4
+_APPEARS_SECONDS = 0.4  # a shorter wait shows no bar
 _REFRESH_SECONDS = 0.1
 
 
@@ -21,11 +22,10 @@ class ProgressBar:
     """Shows how many of a job's runs have ended; nothing in a pipe, nor where `reportProgress` is 0."""
 
     def __init__(self, title: str) -> None:
-        self._title = title
-        self._enabled = bool(RxOptions.get_option("reportProgress")) and _has_watcher()
+        self._bar = _bar(title) if RxOptions.get_option("reportProgress") else None
+        self._is_shown = False
         self._due = time.monotonic() + _APPEARS_SECONDS
-        self._bar: Any = None
-        self._task: Any = None
+        self._held = {"stdout": "", "stderr": ""}
 
     def __enter__(self) -> Self:
         return self
@@ -34,46 +34,45 @@ class ProgressBar:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._bar is not None:
-            self._bar.stop()
+            self._bar.close()
+            self._bar = None
+            for stream, text in self._held.items():
+                self.write(text, stream)
 
     @property
     def is_due(self) -> bool:
         """Whether it wants to be told how the job stands."""
-        return self._enabled and time.monotonic() >= self._due
+        return self._bar is not None and time.monotonic() >= self._due
 
     @property
     def is_shown(self) -> bool:
         """Whether it has appeared."""
-        return self._bar is not None
+        return self._is_shown
 
     def update(self, job: Job) -> None:
         """Show how the job stands."""
-        began = time.monotonic()
-        if self._bar is None:
-            self._bar, self._task = _make(self._title, job.run_count)
-        failed = f"[red]{job.failed_runs} failed" if job.failed_runs else ""
-        self._bar.update(self._task, completed=job.done_runs, failed=failed, status=str(job.status))
-        self._due = time.monotonic() + max(_REFRESH_SECONDS, 10 * (time.monotonic() - began))
+        if self._bar is not None:
+            began = time.monotonic()
+            self._is_shown = True
+            self._bar.show(job)
+            self._due = time.monotonic() + max(_REFRESH_SECONDS, 10 * (time.monotonic() - began))
+
+    def write(self, text: str, stream: str) -> None:
+        """Write console text to this process's stream of that name, above the bar where both are on the screen."""
+        target = sys.stdout if stream == "stdout" else sys.stderr
+        if target is None:
+            return
+        if not isinstance(self._bar, TerminalBar) or not self._is_shown or not target.isatty():
+            target.write(text)
+            target.flush()
+            return
+        # The bar stands on the line below, so a line is shown when it is complete.
+        lines, mark, self._held[stream] = (self._held[stream] + text).rpartition("\n")
+        if mark:
+            self._bar.print_above(lines)
 
 
-def _has_watcher() -> bool:
-    return "ipykernel" in sys.modules or sys.stderr.isatty()
-
-
-def _make(title: str, total: int) -> tuple[Any, Any]:
-    from rich.console import Console  # noqa: PLC0415 - only who watches pays for it
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
-
-    bar = Progress(
-        TextColumn("[bold]{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("runs"),
-        TextColumn("{task.fields[status]}"),
-        TextColumn("{task.fields[failed]}"),
-        TimeElapsedColumn(),
-        console=Console(stderr=True),
-        redirect_stdout=sys.stdout.isatty(),
-    )
-    bar.start()
-    return bar, bar.add_task(title, total=total, failed="", status="")
+def _bar(title: str) -> Bar | None:
+    if in_notebook():
+        return NotebookBar(title)
+    return TerminalBar(title) if sys.stderr is not None and sys.stderr.isatty() else None

@@ -7,15 +7,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from rxsql.client.context import whole_number
 from rxsql.errors import ArgumentsError
-
 
 _ABSENT = object()
 
 
 @dataclass(frozen=True, slots=True)
 class Runs:
-    """What to call: arguments that all runs share, and each run's own (empty dicts where runs do not differ)."""
+    """What to call: arguments that all runs share, and each run's own (empty where runs do not differ)."""
 
     shared: dict[str, Any]
     own: list[dict[str, Any]]
@@ -32,8 +32,8 @@ class Runs:
 def plan(function: Any, args: Any, times_to_run: int, kwargs: Mapping[str, Any]) -> Runs:
     """Return the runs that `rx_exec(function, args, times_to_run, **kwargs)` means.
 
-    A dict is the arguments of each run, a list of dicts one run each. In `kwargs` a list has one element a run, anything
-    else is the same in each run; a list as a value is wrapped in a list.
+    A dict is the arguments of each run, a list of dicts one run each. In `kwargs` a list has one element a run,
+    anything else is the same in each run; a list as a value is wrapped in a list.
 
     Raises:
         ArgumentsError: The arguments contradict each other, or do not fit the function.
@@ -63,7 +63,9 @@ def plan(function: Any, args: Any, times_to_run: int, kwargs: Mapping[str, Any])
 
 def _rows(args: Any) -> list[dict[str, Any]]:
     if not isinstance(args, (list, tuple)):
-        raise ArgumentsError(f"args must be a dict (the same for each run) or a list of dicts (a run each), not {args!r}.")
+        raise ArgumentsError(
+            f"args must be a dict (the same for each run) or a list of dicts (a run each), not {args!r}."
+        )
     for position, row in enumerate(args):
         if not isinstance(row, Mapping):
             raise ArgumentsError(f"args[{position}] must be a dict of named arguments, not {row!r}.")
@@ -87,8 +89,8 @@ def _count(rows: list[dict[str, Any]] | None, columns: Mapping[str, list[Any]]) 
     if len(set(lengths.values())) > 1:
         found = ", ".join(f"{name} has {length}" for name, length in lengths.items())
         raise ArgumentsError(
-            f"Lists give one element to each run, and these differ in length: {found}. To pass a list as a value, wrap it "
-            "in a list."
+            f"Lists give one element to each run, and these differ in length: {found}. To pass a list as a value, "
+            "wrap it in a list."
         )
     count = next(iter(lengths.values()))
     if count == 0:
@@ -98,13 +100,27 @@ def _count(rows: list[dict[str, Any]] | None, columns: Mapping[str, list[Any]]) 
 
 def _times(times_to_run: Any, count: int | None) -> int:
     """Return how often the given runs are repeated."""
-    if isinstance(times_to_run, bool) or not isinstance(times_to_run, int) or times_to_run == 0 or times_to_run < -1:
-        raise ArgumentsError(f"times_to_run must be a whole number from 1 (or -1: as the arguments say), not {times_to_run!r}.")
-    if times_to_run == -1 or times_to_run == count:
+    wanted = whole_number("times_to_run", times_to_run, least=-1)
+    if wanted == 0:
+        raise ArgumentsError(
+            "times_to_run must be a whole number from 1, or -1: as the arguments say; it is 0."
+        )
+    if wanted in (-1, count):
         return 1
     if count in (None, 1):
-        return times_to_run
-    raise ArgumentsError(f"times_to_run is {times_to_run}, and the arguments are for {count} runs. Leave one of them out.")
+        return wanted
+    raise ArgumentsError(
+        f"times_to_run is {wanted}, and the arguments are for {count} runs. Leave one of them out."
+    )
+
+
+def chunk_size(task_chunk_size: Any) -> int:
+    """Return how many runs make a task.
+
+    Raises:
+        ArgumentsError: It is no whole number from 1.
+    """
+    return 1 if task_chunk_size is None else whole_number("task_chunk_size", task_chunk_size, least=1)
 
 
 def _repeat(own: list[dict[str, Any]], times: int) -> list[dict[str, Any]]:
@@ -116,7 +132,8 @@ def _share_same(shared: dict[str, Any], own: list[dict[str, Any]]) -> Runs:
     first = own[0]
     same = {name for name, value in first.items() if all(run.get(name, _ABSENT) is value for run in own)}
     moved = {name: first[name] for name in same}
-    return Runs({**shared, **moved}, [{k: v for k, v in run.items() if k not in same} for run in own])
+    rest = [{name: value for name, value in run.items() if name not in same} for run in own]
+    return Runs({**shared, **moved}, rest)
 
 
 def _check_signature(function: Callable[..., Any], runs: Runs) -> None:

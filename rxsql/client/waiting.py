@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rxsql.store.engine import Store
 
 _LOOK_SECONDS = 0.5
+_WORKER_SECONDS = 1.0  # how often to see whether a worker is alive
 _PAGE = 500
 
 
@@ -34,29 +35,28 @@ def wait_for(store: Store, job_id: str, *, show_console: bool = False) -> RxRemo
     try:
         return _wait(store, job_id, show_console=show_console)
     except KeyboardInterrupt:
-        print(
-            f"\nThe job {job_id} goes on. Wait for it again: rxsql wait {job_id} --store {store.label}", file=sys.stderr
-        )
+        again = f"rxsql wait {job_id} --store {store.label}"
+        print(f"\nThe job {job_id} goes on. Wait for it again: {again}", file=sys.stderr)
         raise
 
 
 def _wait(store: Store, job_id: str, *, show_console: bool) -> RxRemoteJobStatus:
     tail = ConsoleTail(store, job_id) if show_console else None
     with closing(store.wakeup()) as wakeup, ProgressBar(job_id) as bar:
-        worker_due = time.monotonic() + 1.0
+        worker_due = time.monotonic() + _WORKER_SECONDS
         while True:
             status = jobs.job_status(store, job_id)
             if status is RxRemoteJobStatus.MISSING:
                 raise JobNotFoundError(job_id, store.label)
             if tail is not None:
-                tail.show()
+                tail.show(lambda text, chunk: bar.write(text, chunk.stream))
             if bar.is_due or (bar.is_shown and status.is_final):
                 bar.update(jobs.get_job(store, job_id))
             if status.is_final:
                 return status
             if time.monotonic() >= worker_due:
                 autostart.ensure_worker(store)
-                worker_due = time.monotonic() + 1.0
+                worker_due = time.monotonic() + _WORKER_SECONDS
             wakeup.wait(_LOOK_SECONDS)
 
 

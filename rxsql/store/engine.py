@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import secrets
 import threading
 from contextlib import contextmanager
 from functools import cache
@@ -48,14 +50,19 @@ class Dialect(Protocol):
 
     name: str
     embedded: bool
+    notifies: bool
+    schema: str | None
     label: str
     url: str
 
     def engine(self) -> Engine:
-        """Return a new engine: it begins a transaction only under the option `rxsql_begin`, "durable" or "fast"."""
+        """Return a new engine that begins no transactions by itself."""
 
-    def wakeup(self, engine: Engine) -> Wakeup:
-        """Return a new hint for changes."""
+    def writer(self, engine: Engine, *, durable: bool) -> Engine:
+        """Return the same engine for short write transactions, which wait for the disk or need not."""
+
+    def wakeup(self, engine: Engine, own: str) -> Wakeup:
+        """Return a new hint for changes by others than the sender `own`."""
 
     def translate(self, error: sa.exc.DBAPIError) -> StoreError:
         """Say a driver's error in rxsql's words."""
@@ -69,8 +76,9 @@ class Store:
         self.url = dialect.url
         self.label = dialect.label
         self._engine = dialect.engine()
-        self._durable = self._engine.execution_options(rxsql_begin="durable")
-        self._fast = self._engine.execution_options(rxsql_begin="fast")
+        self._durable = dialect.writer(self._engine, durable=True)
+        self._fast = dialect.writer(self._engine, durable=False)
+        self._sender = secrets.token_hex(8)
 
     def __repr__(self) -> str:
         return f"Store({self.label!r})"
@@ -105,7 +113,12 @@ class Store:
 
     def wakeup(self) -> Wakeup:
         """Return a new hint for changes in this store; close it."""
-        return self.dialect.wakeup(self._engine)
+        return self.dialect.wakeup(self._engine, self._sender)
+
+    def notify(self, connection: Connection) -> None:
+        """Tell others of a change with this transaction's commit, where the database can."""
+        if self.dialect.notifies:
+            connection.execute(self.sql("notify"), {"sender": self._sender})
 
     def close(self) -> None:
         """Close all connections."""
@@ -119,7 +132,10 @@ def _statement(dialect: str, name: str) -> sa.TextClause:
 
 # --------------------------------------------------------------------------------------------------- opening
 
-_DIALECTS = {"sqlite": "rxsql.store.dialects.sqlite"}
+_DIALECTS = {
+    "sqlite": "rxsql.store.dialects.sqlite",
+    "postgresql": "rxsql.store.dialects.postgresql",
+}
 _open: dict[tuple[int, str], Store] = {}
 _lock = threading.Lock()
 
@@ -142,6 +158,8 @@ def open_store(name: str | None = None) -> Store:
             store = connect(key[1])
             check_version(store)
             _open[key] = store
+            # The last to close an SQLite file folds its log into it: what is left is one file that can be copied.
+            atexit.register(store.close)
         return store
 
 

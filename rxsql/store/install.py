@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def installed_version(store: Store) -> int:
     """Return the schema's version in this store, 0 when there is none."""
     with store.read() as connection:
-        return _version(connection)
+        return _version(connection, store)
 
 
 def install(store: Store) -> int:
@@ -27,7 +27,8 @@ def install(store: Store) -> int:
         SchemaVersionError: The store has a newer schema than this package.
     """
     with store.write() as connection:
-        found = _version(connection)
+        connection.execute(store.sql("lock_schema"))
+        found = _version(connection, store)
         if found > SCHEMA_VERSION:
             raise SchemaVersionError(store.label, found, SCHEMA_VERSION)
         for statement in sqlfiles.statements(sqlfiles.script(store.dialect.name)):
@@ -37,7 +38,7 @@ def install(store: Store) -> int:
     return SCHEMA_VERSION
 
 
-def _version(connection: sa.Connection) -> int:
-    if not sa.inspect(connection).has_table(schema_version.name):
+def _version(connection: sa.Connection, store: Store) -> int:
+    if not sa.inspect(connection).has_table(schema_version.name, schema=store.dialect.schema):
         return 0
     return connection.scalar(sa.select(sa.func.max(schema_version.c.version))) or 0

@@ -18,7 +18,6 @@ from rxsql.store.tables import (
     jobs,
     now,
     results,
-    slots,
     task_rows,
     workers,
 )
@@ -35,8 +34,9 @@ if TYPE_CHECKING:
 
 _OF_JOB = sa.bindparam("job_key", type_=Key)
 _STATUS = sa.select(jobs.c.status, jobs.c.purged_at).where(jobs.c.job_id == sa.bindparam("job_id"))
-_KEY = sa.select(jobs.c.job_key).where(jobs.c.job_id == sa.bindparam("job_id"))
-_HASH = sa.select(jobs.c.function_hash).where(jobs.c.job_key == _OF_JOB)
+_FOUND = sa.select(jobs.c.job_key, jobs.c.job_id, jobs.c.status, jobs.c.function_hash).where(
+    jobs.c.job_id == sa.bindparam("job_id")
+)
 _JOBS = (
     sa.select(
         *(column for column in jobs.c if column.name not in ("done_runs", "failed_runs")),
@@ -70,7 +70,7 @@ _CONSOLE = (
     .limit(sa.bindparam("page", type_=sa.Integer))
 )
 _DROP_ARTIFACTS = [
-    sa.delete(table).where(table.c.job_key == _OF_JOB) for table in (results, console_chunks, inputs, slots)
+    sa.delete(table).where(table.c.job_key == _OF_JOB) for table in (results, console_chunks, inputs)
 ]
 _DROP_TASKS = sa.delete(task_rows).where(task_rows.c.job_key == _OF_JOB)
 _MARK_PURGED = (
@@ -92,10 +92,7 @@ def job_status(store: Store, job_id: str) -> RxRemoteJobStatus:
 
 
 def _status(status: str, purged_at: object) -> RxRemoteJobStatus:
-    # A canceled job loses its artifacts at once, and stays visibly canceled.
-    if purged_at is not None and status != RxRemoteJobStatus.CANCELED:
-        return RxRemoteJobStatus.UNDETERMINED
-    return RxRemoteJobStatus(status)
+    return RxRemoteJobStatus(status) if purged_at is None else RxRemoteJobStatus.UNDETERMINED
 
 
 def get_job(store: Store, job_id: str) -> Job:
@@ -195,10 +192,10 @@ def cancel(store: Store, job_id: str) -> bool:
         JobNotFoundError: The store does not know the id.
     """
     with store.write() as connection:
-        job_key = _key(connection, store, job_id)
-        if not end_open_job(connection, store, job_key, RxRemoteJobStatus.CANCELED, None):
+        job = _found(connection, store, job_id)
+        if not end_open_job(connection, store, job.job_key, RxRemoteJobStatus.CANCELED, None):
             return False
-        _delete_artifacts(connection, job_key, keep_tasks=True)
+        _delete_artifacts(connection, job.job_key)
     return True
 
 
@@ -209,28 +206,29 @@ def purge(store: Store, job_id: str, *, durable: bool = True) -> Purged:
         JobNotFoundError: The store does not know the id.
     """
     with store.write(durable=durable) as connection:
-        job_key = _key(connection, store, job_id)
-        end_open_job(connection, store, job_key, RxRemoteJobStatus.CANCELED, None)
-        counts = _delete_artifacts(connection, job_key, keep_tasks=False)
-    return Purged(job_id=job_id, tasks=counts[0], results=counts[1], console=counts[2])
+        job = _found(connection, store, job_id)
+        if not RxRemoteJobStatus(job.status).is_final:
+            end_open_job(connection, store, job.job_key, RxRemoteJobStatus.CANCELED, None)
+        return _purge(connection, job)
 
 
-def _key(connection: Connection, store: Store, job_id: str) -> int:
-    found = connection.scalar(_KEY, {"job_id": job_id})
-    if found is None:
+def _found(connection: Connection, store: Store, job_id: str) -> Any:
+    row = connection.execute(_FOUND, {"job_id": job_id}).one_or_none()
+    if row is None:
         raise JobNotFoundError(job_id, store.label)
-    return int(found)
+    return row
 
 
-def _delete_artifacts(connection: Connection, job_key: int, *, keep_tasks: bool) -> tuple[int, int, int]:
-    counts = [connection.execute(drop, {"job_key": job_key}).rowcount for drop in _DROP_ARTIFACTS]
-    tasks = 0
-    if not keep_tasks:
-        tasks = connection.execute(_DROP_TASKS, {"job_key": job_key}).rowcount
-        connection.execute(_MARK_PURGED, {"purged_key": job_key})
-        function_hash = connection.scalar(_HASH, {"job_key": job_key})
-        connection.execute(_DROP_UNUSED_FUNCTION, {"function_hash": function_hash})
-    return tasks, counts[0], counts[1]
+def _purge(connection: Connection, job: Any) -> Purged:
+    results_count, console_count, _ = _delete_artifacts(connection, job.job_key)
+    task_count = connection.execute(_DROP_TASKS, {"job_key": job.job_key}).rowcount
+    connection.execute(_MARK_PURGED, {"purged_key": job.job_key})
+    connection.execute(_DROP_UNUSED_FUNCTION, {"function_hash": job.function_hash})
+    return Purged(job_id=job.job_id, tasks=task_count, results=results_count, console=console_count)
+
+
+def _delete_artifacts(connection: Connection, job_key: int) -> list[int]:
+    return [connection.execute(drop, {"job_key": job_key}).rowcount for drop in _DROP_ARTIFACTS]
 
 
 def purge_expired(
@@ -239,10 +237,10 @@ def purge_expired(
     """Purge final jobs that nobody collected in time, and forget what was purged long ago; return how many."""
     with store.read() as connection:
         parameters = {"retention_seconds": retention_seconds, "limit": limit}
-        expired = list(connection.scalars(store.sql("expired_jobs"), parameters))
-    for job_key in expired:
+        expired = connection.execute(store.sql("expired_jobs"), parameters).all()
+    for job in expired:
         with store.write(durable=False) as connection:
-            _delete_artifacts(connection, job_key, keep_tasks=False)
+            _purge(connection, job)
     with store.write(durable=False) as connection:
         connection.execute(store.sql("delete_tombstones"), {"tombstone_seconds": tombstone_seconds})
         connection.execute(store.sql("delete_stopped_workers"), {"tombstone_seconds": tombstone_seconds})

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from rxsql.errors import JobExistsError
-from rxsql.store.tables import SHARED_INPUT, functions, inputs, jobs, task_rows
+from rxsql.store.tables import SHARED_INPUT, inputs, jobs, task_rows
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -18,11 +18,6 @@ if TYPE_CHECKING:
     from rxsql.store.engine import Store
 
 
-_JOB_BY_ID = sa.select(jobs.c.job_key).where(jobs.c.job_id == sa.bindparam("job_id"))
-_FUNCTION_BY_HASH = sa.select(functions.c.function_hash).where(
-    functions.c.function_hash == sa.bindparam("function_hash")
-)
-_ADD_FUNCTION = sa.insert(functions)
 _ADD_JOB = sa.insert(jobs)
 _ADD_INPUTS = sa.insert(inputs)
 _ADD_TASKS = sa.insert(task_rows)
@@ -40,20 +35,16 @@ def add_job(store: Store, job: NewJob, *, inline_bytes: int) -> int:
         JobExistsError: The id is taken; nothing was stored.
     """
     with store.write() as connection:
-        if connection.scalar(_JOB_BY_ID, {"job_id": job.job_id}) is not None:
-            raise JobExistsError(job.job_id)
-        function_hash = _add_function(connection, job.function)
-        job_key = _add_row(connection, job, function_hash)
+        function_hash = hashlib.sha256(job.function).hexdigest()
+        connection.execute(store.sql("add_function"), {"function_hash": function_hash, "body": job.function})
+        try:
+            job_key = _add_row(connection, job, function_hash)
+        except sa.exc.IntegrityError as error:
+            raise JobExistsError(job.job_id) from error
         _add_inputs(connection, job_key, job, inline_bytes)
         _add_tasks(connection, job_key, job, inline_bytes)
+        store.notify(connection)
     return job_key
-
-
-def _add_function(connection: Connection, body: bytes) -> str:
-    function_hash = hashlib.sha256(body).hexdigest()
-    if connection.scalar(_FUNCTION_BY_HASH, {"function_hash": function_hash}) is None:
-        connection.execute(_ADD_FUNCTION, {"function_hash": function_hash, "body": body})
-    return function_hash
 
 
 def _add_row(connection: Connection, job: NewJob, function_hash: str) -> int:

@@ -49,6 +49,7 @@ _INPUTS = sa.select(inputs.c.task, inputs.c.body).where(
 _RUNS_DONE = sa.select(results.c.run).where(
     results.c.job_key == _OF_JOB, results.c.run.between(sa.bindparam("first"), sa.bindparam("last"))
 )
+_NUL = "\N{SYMBOL FOR NULL}"
 _ADD_CHUNKS = sa.insert(console_chunks)
 
 
@@ -91,7 +92,7 @@ def _seconds_left(row: Any) -> float | None:
 
 
 def claim(
-    store: Store, worker_key: int, job_key: int, *, slots_wanted: int, limit: int
+    store: Store, worker_key: int, job_key: int, *, slots_wanted: int, limit: int, slots_held: int = 0
 ) -> tuple[int, list[Task]]:
     """Take slots on a job and claim its next tasks.
 
@@ -101,12 +102,15 @@ def claim(
         job_key: The job.
         slots_wanted: How many children the worker would run for the job altogether.
         limit: How many tasks at most.
+        slots_held: The slots it was granted before. Where these are what it wants, the job is not locked.
 
     Returns:
         The slots granted (fewer when the job's cap is reached, 0 when it has ended) and the tasks.
     """
     with store.write(durable=False) as connection:
-        granted = _take_slots(connection, store, worker_key, job_key, slots_wanted)
+        granted = slots_held
+        if slots_held != slots_wanted:
+            granted = _take_slots(connection, store, worker_key, job_key, slots_wanted)
         if granted == 0 or limit == 0:
             return granted, []
         parameters = {"worker_key": worker_key, "job_key": job_key, "limit": limit}
@@ -160,12 +164,18 @@ def report(store: Store, worker_key: int, news: Report) -> Written:
     """
     durable = bool(news.outcomes or news.ends)
     with store.write(durable=durable) as connection:
+        # The job's row is the mutex of those who write about it: whoever writes last sees that no task is open, and
+        # console chunks become visible in the order of their keys.
+        for job_key in sorted({entry[0] for entry in _touched(news)}):
+            connection.execute(store.sql("lock_job"), {"job_key": job_key})
         held = _end_tasks(connection, store, worker_key, news.ends)
         others = _touched(news) - {(end.job_key, end.task, end.attempt) for end in news.ends}
         held |= _own_tasks(connection, store, worker_key, others)
         _insert_results(connection, store, [o for o in news.outcomes if (o.job_key, o.task) in held])
         _insert_console(connection, [c for c in news.chunks if (c.job_key, c.task) in held])
         ended = _finish_jobs(connection, store, {end.job_key for end in news.ends})
+        if ended or news.chunks:
+            store.notify(connection)
     return Written(refused={(job_key, task) for job_key, task, _ in _touched(news)} - held, ended_jobs=ended)
 
 
@@ -188,7 +198,7 @@ def _end_tasks(
 ) -> set[tuple[int, int]]:
     if not ends:
         return set()
-    rows = [[e.job_key, e.task, e.attempt, e.failed_runs, e.seconds, e.error] for e in ends]
+    rows = [[e.job_key, e.task, e.attempt, e.failed_runs, e.seconds, _readable(e.error)] for e in ends]
     accepted = connection.execute(
         store.sql("end_tasks"), {"ends": json.dumps(rows), "worker_key": worker_key}
     )
@@ -212,12 +222,17 @@ def _insert_results(connection: Connection, store: Store, outcomes: Sequence[Run
                 "job_key": o.job_key,
                 "run": o.outcome.run,
                 "body": o.outcome.value,
-                "error": o.outcome.error,
-                "traceback": o.outcome.traceback,
+                "error": _readable(o.outcome.error),
+                "traceback": _readable(o.outcome.traceback),
             }
             for o in outcomes
         ]
         connection.execute(store.sql("insert_results"), rows)
+
+
+def _readable(text: str | None) -> str | None:
+    """Return text without what no database takes as text: NUL characters, and halves of surrogate pairs."""
+    return text.replace("\0", _NUL).encode(errors="replace").decode() if text else text
 
 
 def _insert_console(connection: Connection, chunks: Sequence[ConsoleChunk]) -> None:
@@ -225,7 +240,7 @@ def _insert_console(connection: Connection, chunks: Sequence[ConsoleChunk]) -> N
         rows = [
             {
                 **asdict(chunk),
-                "lines": json.dumps(chunk.lines, ensure_ascii=False),
+                "lines": _readable(json.dumps(chunk.lines, ensure_ascii=False).replace(r"\u0000", _NUL)),
                 "partial": int(chunk.partial),
             }
             for chunk in chunks
@@ -256,6 +271,7 @@ def end_open_job(
         return False
     connection.execute(store.sql("end_open_tasks"), parameters)
     connection.execute(_DROP_SLOTS, {"job_key": job_key})
+    store.notify(connection)
     return True
 
 

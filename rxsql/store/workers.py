@@ -87,7 +87,9 @@ def _worker(row: dict[str, object]) -> Worker:
 
 def has_live_worker(store: Store, python: str) -> bool:
     """Whether some live worker runs this Python minor version."""
-    return any(worker.is_alive and worker.python == python for worker in list_workers(store))
+    with store.read() as connection:
+        rows = connection.execute(store.sql("live_workers"), {"python": python}).all()
+    return any(not _is_gone(row.host, row.pid) for row in rows)
 
 
 def dead_workers(store: Store, *, but: int) -> list[Worker]:

@@ -18,7 +18,7 @@ from rxsql.worker import wire
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import TextIO
 
 _PLAIN = (int, float, str, bytes, bool, type(None))
@@ -71,8 +71,10 @@ class Job:
         Raises:
             Exception: Whatever stands in the way; the job cannot be run here.
         """
-        for package in json.loads(details)["packages_to_load"]:
+        options = json.loads(details)
+        for package in options["packages_to_load"]:
             importlib.import_module(package)
+        self.continue_on_failure: bool = options["continue_on_failure"]
         self.function: Callable[..., Any] = payload.load_function(function)
         self._shared_payload = shared_input
         self._shared = payload.load(shared_input) if shared_input else {}
@@ -114,7 +116,10 @@ def _warm_up(streams: Streams) -> None:
     near, far = wire.pair()
     with near, far:
         wire.send_job(
-            near, b'{"packages_to_load": []}', payload.dump_function(_nothing, {}), payload.dump({"value": 0})
+            near,
+            b'{"packages_to_load": [], "continue_on_failure": true}',
+            payload.dump_function(_nothing, {}),
+            payload.dump({"value": 0}),
         )
         message = wire.receive(far)
         if message is not None:
@@ -137,6 +142,13 @@ def _why_broken(error: Exception) -> str:
     return f"The job could not be loaded: {text}\n\n{payload.dump_error(error, skip_frames=_OWN_FRAMES).traceback}"
 
 
+def _own_inputs(task: wire.TaskMessage) -> Sequence[bytes | memoryview]:
+    """Return each run's own arguments as a payload of its own, so that no run sees what another did to them."""
+    if task.run_count == 1 or not len(task.input):
+        return [task.input] * task.run_count
+    return payload.load(task.input)  # type: ignore[no-any-return]
+
+
 class Runner:
     """Runs tasks and tells each run's outcome at once, so that none is lost with the process."""
 
@@ -145,19 +157,21 @@ class Runner:
         self._streams = streams
         self._job = job
         self._dumper = payload.Dumper()
+        self._over = False
 
     def run_task(self, task: wire.TaskMessage) -> None:
         """Run those runs of a task that have no result yet."""
+        inputs: Sequence[bytes | memoryview] | Exception
         try:
-            inputs = payload.load(task.input) if len(task.input) else [{}] * task.run_count
+            inputs = _own_inputs(task)
         except Exception as error:  # noqa: BLE001
             inputs = error
         for position in range(task.run_count):
             run = task.first_run + position
-            if run not in task.done_runs:
+            if run not in task.done_runs and not self._over:
                 self._run(task.number, run, inputs if isinstance(inputs, Exception) else inputs[position])
 
-    def _run(self, number: int, run: int, own: dict[str, Any] | Exception) -> None:
+    def _run(self, number: int, run: int, own: bytes | memoryview | Exception) -> None:
         begun = time.perf_counter()
         text = trace = ""
         body: bytes | None = None
@@ -170,16 +184,18 @@ class Runner:
             failed = True
             dumped = payload.dump_error(error, skip_frames=_OWN_FRAMES + 1)
             text, trace, body = dumped.text, dumped.traceback, dumped.payload
+            # What was handed to this child already must not run; the supervisor hears of it and ends the job.
+            self._over = not self._job.continue_on_failure
         seconds = time.perf_counter() - begun
         out, err = self._streams.sizes()
         wire.send_outcome(
             self._sock, wire.OutcomeMessage(number, run, failed, seconds, out, err, text, trace, body)
         )
 
-    def _value(self, run: int, own: dict[str, Any] | Exception) -> bytes:
+    def _value(self, run: int, own: bytes | memoryview | Exception) -> bytes:
         if isinstance(own, Exception):
             raise own
-        value = self._job.function(**self._job.arguments(own))
+        value = self._job.function(**self._job.arguments(payload.load(own) if len(own) else {}))
         try:
             with payload.by_value():
                 return self._dumper.dump(value)

@@ -116,7 +116,9 @@ class Dispatcher:
         resize = job.share != job.slots and len(job.children) <= job.share
         if wanted <= limit // 2 and not resize:
             return
-        job.slots, claimed = self._poller.claim(job.item, slots=job.share, limit=max(0, wanted))
+        job.slots, claimed = self._poller.claim(
+            job.item, slots=job.share, held=job.slots, limit=max(0, wanted)
+        )
         job.backlog.extend(claimed)
         if job.slots:
             job.more = job.more and len(claimed) >= wanted

@@ -91,10 +91,10 @@ class Poller:
         """Return what is needed to run a job, or None when it has ended."""
         return tasks.work_item(self._store, job_key)
 
-    def claim(self, item: WorkItem, *, slots: int, limit: int) -> tuple[int, list[Dispatch]]:
+    def claim(self, item: WorkItem, *, slots: int, held: int, limit: int) -> tuple[int, list[Dispatch]]:
         """Take slots and claim tasks, with their inputs and what earlier attempts have finished."""
         granted, claimed = tasks.claim(
-            self._store, self.worker_key, item.job_key, slots_wanted=slots, limit=limit
+            self._store, self.worker_key, item.job_key, slots_wanted=slots, slots_held=held, limit=limit
         )
         apart: dict[int, bytes] = {}
         if item.has_inputs:

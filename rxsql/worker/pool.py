@@ -109,8 +109,8 @@ class Child:
     def load(self, item: WorkItem) -> None:
         """Bind it to a job, for the rest of its life."""
         self.job_key = item.job_key
-        details = json.dumps({"job_id": item.job_id, "packages_to_load": item.packages_to_load}).encode()
-        wire.send_job(self.sock, details, item.function, item.shared_input or b"")
+        details = {"packages_to_load": item.packages_to_load, "continue_on_failure": item.continue_on_failure}
+        wire.send_job(self.sock, json.dumps(details).encode(), item.function, item.shared_input or b"")
 
     def give(self, dispatch: Dispatch) -> bool:
         """Hand it a task; False when it has enough for now."""

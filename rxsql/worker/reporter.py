@@ -62,7 +62,7 @@ class Reporter:
 
     def _outcome(self, job: ActiveJob, child: Child, message: wire.OutcomeMessage) -> None:
         dispatch = child.in_flight.get(message.number)
-        if dispatch is None:
+        if dispatch is None or job.item.job_key in self.failures:
             return
         self.capture(child, dispatch, (message.stdout_end, message.stderr_end), final=True)
         error = message.error if message.failed else None

@@ -47,7 +47,7 @@ class Supervisor:
         self._hint_until = 0.0
         self._stops = 0
         self._trouble = 0
-        self._wakeup_fd = self._wakeup.fileno()
+        self._wakeup_fd: int | None = None
 
     def run(self) -> None:
         """Work until the end, then give everything back."""
@@ -84,6 +84,7 @@ class Supervisor:
 
     def _wait(self) -> bool:
         """Wait for something to happen; return whether the store has changed."""
+        self._watch_store()
         for key, _ in self._selector.select(self._timeout()):
             if key.fd == self._wakeup_fd:
                 self._wakeup.drain()
@@ -92,6 +93,17 @@ class Supervisor:
                 with suppress(BlockingIOError):
                     self._signals[0].recv(4096)
         return self._wakeup.changed()
+
+    def _watch_store(self) -> None:
+        fd = self._wakeup.fileno()
+        if fd == self._wakeup_fd:
+            return
+        if self._wakeup_fd is not None:
+            with suppress(KeyError, ValueError, OSError):  # it was closed with a lost connection
+                self._selector.unregister(self._wakeup_fd)
+        if fd is not None:
+            self._selector.register(fd, selectors.EVENT_READ)
+        self._wakeup_fd = fd
 
     def _timeout(self) -> float:
         now = time.monotonic()
@@ -175,8 +187,6 @@ class Supervisor:
             signal.signal(number, self._on_signal)
         self._selector.register(self._pool.control, selectors.EVENT_READ)
         self._selector.register(self._signals[0], selectors.EVENT_READ)
-        if self._wakeup_fd is not None:
-            self._selector.register(self._wakeup_fd, selectors.EVENT_READ)
 
     def _on_signal(self, number: int, _frame: object) -> None:
         self._stops += 1

@@ -82,7 +82,9 @@ def ended(task: Task, *, error: str | None = None) -> Report:
     runs = range(task.first_run, task.first_run + task.run_count)
     value = None if error else b"value"
     return Report(
-        outcomes=[RunOutcome(task.job_key, task.task, task.attempt, Outcome(run, value, error)) for run in runs],
+        outcomes=[
+            RunOutcome(task.job_key, task.task, task.attempt, Outcome(run, value, error)) for run in runs
+        ],
         ends=[
             TaskEnd(
                 job_key=task.job_key,
@@ -97,7 +99,9 @@ def ended(task: Task, *, error: str | None = None) -> Report:
 
 
 def line(task: Task, text: str) -> ConsoleChunk:
-    return ConsoleChunk(task.job_key, task.task, task.first_run, task.attempt, "stdout", 0, (text,), partial=False)
+    return ConsoleChunk(
+        task.job_key, task.task, task.first_run, task.attempt, "stdout", 0, (text,), partial=False
+    )
 
 
 # ------------------------------------------------------------------------------------------- submitting
@@ -208,7 +212,9 @@ def test_racing_claimers_share_every_task_once(store_path, store):
             while True:
                 slots, found = tasks.claim(own, key, job_key, slots_wanted=2, limit=7)
                 with own.read() as connection:
-                    most.append(connection.exec_driver_sql("SELECT COALESCE(SUM(slots), 0) FROM slots").scalar())
+                    most.append(
+                        connection.exec_driver_sql("SELECT COALESCE(SUM(slots), 0) FROM slots").scalar()
+                    )
                 claimed.extend(task.task for task in found)
                 tasks.release_slots(own, key, job_key)
                 if slots and not found:
@@ -317,7 +323,7 @@ def test_console_lines_are_read_in_order_and_from_a_place(store, worker):
     """Chunks come in the order of writing, a page at a time; the view has a row a line."""
     job_key = submit(store, tasks=1)
     (task,) = claim(store, worker, job_key)
-    text = 'quote " backslash \\ tab \t emoji \N{SNAKE} nul \x00 end'
+    text = 'quote " backslash \\ tab \t emoji \N{SNAKE} nul \N{SYMBOL FOR NULL} end'
     chunks = [
         ConsoleChunk(job_key, 0, 0, 1, "stdout", 0, ("a", text), partial=False),
         ConsoleChunk(job_key, 0, 0, 1, "stderr", 2, ("",), partial=True),
@@ -326,8 +332,15 @@ def test_console_lines_are_read_in_order_and_from_a_place(store, worker):
     found = jobs.fetch_console(store, job_key, after=0, limit=10)
     assert [chunk for _, chunk in found] == chunks
     assert jobs.fetch_console(store, job_key, after=found[0][0], limit=10) == found[1:]
+    tasks.report(store, worker, Report(chunks=[replace(chunks[0], lines=("nul \0", "half \ud800"))]))
+    assert jobs.fetch_console(store, job_key, after=found[1][0], limit=1)[0][1].lines == (
+        "nul \N{SYMBOL FOR NULL}",
+        "half ?",
+    )
     with store.read() as connection:
-        rows = connection.exec_driver_sql("SELECT job_id, task, run, stream, line, text FROM console ORDER BY line")
+        rows = connection.exec_driver_sql(
+            "SELECT job_id, task, run, stream, line, text FROM console ORDER BY line"
+        )
         assert [tuple(row) for row in rows][:1] == [("j", 0, 0, "stdout", 0, "a")]
 
 
@@ -345,7 +358,11 @@ def test_job_can_be_failed_for_a_reason_of_its_own(store, worker):
     assert (job.status, job.error, job.done_runs) == ("failed", "the limit", 1)
     with store.read() as connection:
         states = connection.exec_driver_sql("SELECT status, error FROM tasks ORDER BY task").all()
-    assert [tuple(row) for row in states] == [("finished", None), ("failed", "the limit"), ("canceled", "the limit")]
+    assert [tuple(row) for row in states] == [
+        ("finished", None),
+        ("failed", "the limit"),
+        ("canceled", "the limit"),
+    ]
 
 
 def test_tasks_of_a_dead_worker_return_or_fail(store, worker):
@@ -360,7 +377,10 @@ def test_tasks_of_a_dead_worker_return_or_fail(store, worker):
     tasks.reap(store, other, "the worker died")
     job = jobs.get_job(store, "j")
     assert (job.status, job.failed_runs) == ("finished", 1)
-    assert [o.error for o in jobs.fetch_outcomes(store, job_key, after=-1, limit=9)] == ["the worker died", None]
+    assert [o.error for o in jobs.fetch_outcomes(store, job_key, after=-1, limit=9)] == [
+        "the worker died",
+        None,
+    ]
 
 
 def test_worker_is_dead_when_its_lease_is_over(store, worker):
@@ -608,10 +628,14 @@ def test_statements_do_not_grow_with_the_number_of_runs(store, worker):
     found = []
     for size in (5, 500):
         job_key = submit(store, f"warm-{size}", tasks=1)
-        counts = [counted(store, lambda size=size: submit(store, f"job-{size}", tasks=size, function=b"%d" % size))]
+        counts = [
+            counted(store, lambda size=size: submit(store, f"job-{size}", tasks=size, function=b"%d" % size))
+        ]
         job_key = jobs.get_job(store, f"job-{size}").job_key
         claimed: list[Task] = []
-        counts.append(counted(store, lambda key=job_key: claimed.extend(claim(store, worker, key, limit=500))))
+        counts.append(
+            counted(store, lambda key=job_key: claimed.extend(claim(store, worker, key, limit=500)))
+        )
         news = Report()
         for task in claimed:
             one = ended(task)
@@ -622,3 +646,10 @@ def test_statements_do_not_grow_with_the_number_of_runs(store, worker):
         found.append(counts)
     assert found[0] == found[1]
     assert sum(found[0]) <= 20
+
+
+def test_old_sqlite_is_refused_by_its_version():
+    """A library without what the statements need is named with its version, and the remedy."""
+    with pytest.raises(StoreError, match="has SQLite 3.34.1, and rxsql needs 3.38.0"):
+        sqlite.refuse_old((3, 34, 1))
+    sqlite.refuse_old((3, 38, 0))

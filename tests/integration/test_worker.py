@@ -69,7 +69,9 @@ def test_worker_that_cannot_start_is_reported(context, store_path, monkeypatch):
     monkeypatch.setenv("PYTHONHOME", "/nowhere")
     with pytest.raises(WorkerStartError, match="could not be started"):
         rx_exec(square, x=2, compute_context=context())
-    assert rows(store_path, "SELECT COUNT(*) FROM job_progress WHERE status IN ('queued', 'running')") == [(0,)]
+    assert rows(store_path, "SELECT COUNT(*) FROM job_progress WHERE status IN ('queued', 'running')") == [
+        (0,)
+    ]
 
 
 def test_killed_worker_is_replaced(context, store_path, tmp_path):
@@ -132,7 +134,12 @@ def test_num_tasks_zero_uses_all_there_are(start_worker, context, tmp_path):
 
     folder = tmp_path / "barrier"
     folder.mkdir()
-    assert rx_exec(meet, folder=str(folder), i=[0, 1, 2, 3], compute_context=context(num_tasks=0)) == [0, 1, 2, 3]
+    assert rx_exec(meet, folder=str(folder), i=[0, 1, 2, 3], compute_context=context(num_tasks=0)) == [
+        0,
+        1,
+        2,
+        3,
+    ]
 
 
 def test_packages_are_imported_before_the_first_run(context):
@@ -241,7 +248,9 @@ def test_exit_of_the_child_blames_only_the_run_it_was_in(context, store_path):
     assert "attempt 3 of 3" in str(found[3])
     assert rows(store_path, "SELECT attempt, status FROM tasks WHERE task = 3") == [(3, "failed")]
     assert rows(store_path, "SELECT MAX(attempt) FROM tasks WHERE task <> 3") == [(1,)]
-    assert rows(store_path, "SELECT COUNT(*) FROM console WHERE text = 'about to leave' AND run = 3") == [(3,)]
+    assert rows(store_path, "SELECT COUNT(*) FROM console WHERE text = 'about to leave' AND run = 3") == [
+        (3,)
+    ]
 
 
 def test_segfault_is_named_by_its_signal(context):
@@ -336,12 +345,18 @@ def test_corrupt_rows_fail_their_runs_only(context, store_path, start_worker, tm
     key = "(SELECT job_key FROM jobs WHERE job_id = ?)"
     connection = sqlite3.connect(store_path)
     with connection:
-        connection.execute(f"UPDATE task_rows SET input = X'00FF' WHERE task = 0 AND job_key = {key}", (job.job_id,))
-        connection.execute(f"UPDATE task_rows SET input = NULL WHERE task = 1 AND job_key = {key}", (job.job_id,))
+        connection.execute(
+            f"UPDATE task_rows SET input = X'00FF' WHERE task = 0 AND job_key = {key}", (job.job_id,)
+        )
+        connection.execute(
+            f"UPDATE task_rows SET input = NULL WHERE task = 1 AND job_key = {key}", (job.job_id,)
+        )
     gate.touch()
     rx_wait_for_job(job)
     with connection:
-        connection.execute(f"UPDATE results SET body = X'52585031' WHERE run = 2 AND job_key = {key}", (job.job_id,))
+        connection.execute(
+            f"UPDATE results SET body = X'52585031' WHERE run = 2 AND job_key = {key}", (job.job_id,)
+        )
     connection.close()
     with pytest.warns(FailedRunsWarning, match="3 of 4"):
         found = rx_get_job_results(job)
@@ -498,7 +513,10 @@ def test_slow_run_does_not_hold_back_those_behind_it(context, start_worker, tmp_
         return i
 
     job = rx_exec(
-        work, i=list(range(3000)), path=str(gate), compute_context=context(wait=False, num_tasks=2, auto_cleanup=False)
+        work,
+        i=list(range(3000)),
+        path=str(gate),
+        compute_context=context(wait=False, num_tasks=2, auto_cleanup=False),
     )
     database = str(tmp_path / "jobs.db")
     wait_until(lambda: rows(Path(database), "SELECT done_runs FROM job_progress") == [(2999,)])
@@ -520,7 +538,9 @@ def test_small_job_behind_a_large_one_gets_a_child(context, start_worker, tmp_pa
             time.sleep(0.02)
         return i
 
-    large = rx_exec(spin, i=list(range(20000)), path=str(stop), compute_context=context(wait=False, num_tasks=0))
+    large = rx_exec(
+        spin, i=list(range(20000)), path=str(stop), compute_context=context(wait=False, num_tasks=0)
+    )
     wait_until(lambda: rx_get_job_status(large) == "running")
     assert rx_exec(square, x=7, compute_context=context()) == [49]
     assert rx_get_job_status(large) == "running"
@@ -614,3 +634,26 @@ def test_locked_store_delays_but_loses_nothing(context, store_path, start_worker
     connection.close()
     rx_wait_for_job(job)
     assert rx_get_job_results(job) == ["kept"]
+
+
+def test_one_file_is_left_when_all_have_ended(tmp_path):
+    """When client and worker are gone the store is one file, its log folded in, and can be copied as it is."""
+    import subprocess
+    import sys
+
+    path = tmp_path / "jobs.db"
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from rxsql import RxInSqlServer, rx_exec\n"
+        f"print(rx_exec(round, number=3.2, compute_context=RxInSqlServer({str(path)!r}, auto_cleanup=False)))\n"
+    )
+    environment = {**os.environ, "RXSQL_IDLE_EXIT_SECONDS": "0.2"}
+    done = subprocess.run(
+        [sys.executable, script], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "[3]\n", done.stderr
+    wait_until(
+        lambda: (
+            sorted(p.name for p in tmp_path.iterdir() if "-worker" not in p.name) == ["jobs.db", "script.py"]
+        )
+    )

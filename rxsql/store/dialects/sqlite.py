@@ -38,6 +38,7 @@ NETWORK_FILE_SYSTEMS = frozenset(
 )
 MOUNTS = Path("/proc/self/mounts")
 _SHORTEST_PAUSE, _LONGEST_PAUSE, _BLIND_PAUSE = 0.0002, 0.1, 0.005  # seconds between looks for a change
+OLDEST = (3, 38, 0)
 _SYNCHRONOUS = {"full": "FULL", "normal": "NORMAL"}
 
 
@@ -50,6 +51,8 @@ class StoreDialect:
 
     name = "sqlite"
     embedded = True
+    notifies = False
+    schema = None
 
     def __init__(self, url: URL, settings: Settings) -> None:
         if url.database in (None, "", ":memory:"):
@@ -67,6 +70,7 @@ class StoreDialect:
 
     def engine(self) -> Engine:
         """Return an engine whose writes begin with the write lock; makes the folder, not yet the file."""
+        refuse_old(sqlite3.sqlite_version_info)
         _refuse_network(self.path)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -100,7 +104,11 @@ class StoreDialect:
             connection.info["synchronous"] = wanted
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
-    def wakeup(self, engine: Engine) -> FileWakeup:
+    def writer(self, engine: Engine, *, durable: bool) -> Engine:
+        """Return the engine for write transactions: `_begin` takes the lock, and says how they are synced."""
+        return engine.execution_options(rxsql_begin="durable" if durable else "fast")
+
+    def wakeup(self, engine: Engine, _own: str) -> FileWakeup:
         """Return a hint that watches the write-ahead log."""
         return FileWakeup(self.path, engine)
 
@@ -130,6 +138,20 @@ class StoreDialect:
                 f"The disk of the store {self.label} is full. Free some room; nothing stored was lost."
             )
         return StoreError(f"The store {self.label} refused a statement: {error.orig}")
+
+
+def refuse_old(version: tuple[int, ...]) -> None:
+    """Refuse an SQLite library that lacks what the statements use.
+
+    Raises:
+        StoreError: It is older than 3.38.
+    """
+    if version < OLDEST:
+        found, needed = (".".join(map(str, parts)) for parts in (version, OLDEST))
+        raise StoreError(
+            f"This Python ({sys.executable}) has SQLite {found}, and rxsql needs {needed} or later. Use a Python with "
+            "a newer SQLite, such as one from python.org or conda."
+        )
 
 
 def file_system(path: Path, mounts: Path) -> str:

@@ -1,4 +1,4 @@
--- Hand the job's next queued tasks to this worker; an attempt counts from here.
+-- Hand the job's next queued tasks to this worker, if it holds slots on the job; an attempt counts from here.
 -- Returns: a row a task: task, attempt, first_run, run_count, input.
 UPDATE task_rows
 SET
@@ -18,5 +18,10 @@ WHERE
             AND queued.status IN ('queued', 'running')
         ORDER BY queued.task
         LIMIT :limit
+    )
+    AND EXISTS (
+        SELECT 1
+        FROM slots
+        WHERE slots.job_key = :job_key AND slots.worker_key = :worker_key AND slots.slots > 0
     )
 RETURNING task, attempt, first_run, run_count, input;

@@ -1,6 +1,9 @@
 -- Final jobs whose results and output nobody collected within the retention time.
--- Returns: job_key.
-SELECT job_key
+-- Returns: job_key, job_id, function_hash.
+SELECT
+    job_key,
+    job_id,
+    function_hash
 FROM jobs
 WHERE
     status IN ('finished', 'failed', 'canceled')

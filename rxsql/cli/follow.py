@@ -1,0 +1,56 @@
+"""Follows a job while it runs: its status and what it writes, as they come."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from rxsql.client import autostart
+from rxsql.client.waiting import ConsoleTail
+from rxsql.errors import JobNotFoundError
+from rxsql.models import RxRemoteJobStatus
+from rxsql.store import jobs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rxsql.models import ConsoleChunk
+    from rxsql.store.engine import Store
+
+_LOOK_SECONDS = 0.5
+_WORKER_SECONDS = 1.0
+
+
+def follow(
+    store: Store,
+    job_id: str,
+    *,
+    on_text: Callable[[str, ConsoleChunk], None],
+    on_status: Callable[[RxRemoteJobStatus], None] = lambda _: None,
+) -> RxRemoteJobStatus:
+    """Tell of a job's output and statuses until it has ended; return its last status.
+
+    Raises:
+        JobNotFoundError: The store does not know the id (any more).
+    """
+    tail = ConsoleTail(store, job_id)
+    said: RxRemoteJobStatus | None = None
+    worker_due = time.monotonic() + _WORKER_SECONDS
+    with closing(store.wakeup()) as wakeup:
+        while True:
+            status = jobs.job_status(store, job_id)
+            if status is RxRemoteJobStatus.MISSING:
+                raise JobNotFoundError(job_id, store.label)
+            if status.is_final:  # all lines stand before the end
+                tail.show(on_text)
+            if status is not said:
+                on_status(status)
+                said = status
+            if status.is_final:
+                return status
+            tail.show(on_text)
+            if time.monotonic() >= worker_due:
+                autostart.ensure_worker(store)
+                worker_due = time.monotonic() + _WORKER_SECONDS
+            wakeup.wait(_LOOK_SECONDS)

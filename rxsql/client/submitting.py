@@ -1,0 +1,124 @@
+"""Submits a job: pickles what it needs, puts it into the store, and makes sure that somebody works there."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import secrets
+import socket
+import time
+from typing import TYPE_CHECKING, Any
+
+from rxsql import payload
+from rxsql.client import autostart
+from rxsql.client.handle import RxRemoteJob, remember
+from rxsql.models import NewJob, NewTask
+from rxsql.settings import Settings
+from rxsql.store.engine import open_store
+from rxsql.store.submission import add_job
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from rxsql.client.context import RxInSqlServer
+    from rxsql.client.runs import Runs
+
+
+def submit(
+    where: RxInSqlServer,
+    function: Callable[..., Any],
+    plan: Runs,
+    local_state: Mapping[str, Any],
+    *,
+    chunk: int,
+    go_on: bool,
+) -> RxRemoteJob:
+    """Put a job into the context's store; return its handle.
+
+    Raises:
+        PayloadError: The function or an argument cannot be pickled; nothing was stored.
+        JobExistsError: The context's `job_id` is taken; nothing was stored.
+        StoreError: The store cannot be used.
+        WorkerStartError: No worker is alive, and none could be started; nothing was stored.
+    """
+    settings = Settings.from_environment()
+    new = _new_job(
+        where, function, plan, local_state, chunk=chunk, go_on=go_on, max_attempts=settings.max_attempts
+    )
+    store = open_store(where.store)
+    autostart.ensure_worker(store)
+    add_job(store, new, inline_bytes=settings.inline_bytes)
+    job = RxRemoteJob(where, new.job_id)
+    remember(job)
+    # Once more: the worker may have been idle for long, and have left just before the job came in.
+    autostart.ensure_worker(store)
+    return job
+
+
+def _new_job(
+    where: RxInSqlServer,
+    function: Callable[..., Any],
+    plan: Runs,
+    local_state: Mapping[str, Any],
+    *,
+    chunk: int,
+    go_on: bool,
+    max_attempts: int,
+) -> NewJob:
+    return NewJob(
+        job_id=where.job_id or _new_id(),
+        name=payload.name_of(function),
+        function=payload.dump_function(function, local_state),
+        shared_input=payload.dump_arguments(plan.shared, None) if plan.shared else None,
+        tasks=_tasks(plan, chunk),
+        has_inputs=plan.differ,
+        num_tasks=where.num_tasks,
+        max_attempts=max_attempts,
+        continue_on_failure=go_on,
+        packages_to_load=where.packages_to_load,
+        execution_timeout_seconds=where.execution_timeout_seconds,
+        auto_cleanup=where.auto_cleanup,
+        console_output=where.console_output,
+        context=json.dumps(where.settings()),
+        python=payload.PYTHON,
+        submitted_by=_submitter(),
+        run_count=len(plan),
+    )
+
+
+def _tasks(plan: Runs, chunk: int) -> list[NewTask]:
+    """Cut the runs into tasks, each with the arguments of its runs as one payload."""
+    dumper = payload.Dumper()
+    tasks = []
+    with payload.by_value():
+        for first in range(0, len(plan), chunk):
+            own = plan.own[first : first + chunk]
+            body = _dump_rows(dumper, own, first) if plan.differ else None
+            tasks.append(NewTask(first_run=first, run_count=len(own), input=body))
+    return tasks
+
+
+def _dump_rows(dumper: payload.Dumper, rows: list[dict[str, Any]], first_run: int) -> bytes:
+    """Return the arguments of a task's runs: a payload, or for several runs a payload of one payload each.
+
+    Pickled together, what two runs share would be one object in the child, and one run could change it for the other.
+    """
+    frames = []
+    for run, row in enumerate(rows, start=first_run):
+        try:
+            frames.append(dumper.dump(row))
+        except Exception as error:
+            raise payload.unpicklable(row, run, error) from error
+    return frames[0] if len(frames) == 1 else dumper.dump(frames)
+
+
+def _submitter() -> str:
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # the system does not know this process's user, as in some containers
+        user = "unknown"
+    return f"{user}@{socket.gethostname()}"
+
+
+def _new_id() -> str:
+    return f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(4)}"

@@ -1,0 +1,101 @@
+"""Frames: bytes behind a plain header that says what they are, and whether they are whole."""
+
+from __future__ import annotations
+
+import json
+import struct
+import sys
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rxsql.errors import PayloadError, PayloadVersionError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MAGIC = b"RXP1"
+_HEAD = struct.Struct("<4sBBBxI")  # magic, codec, Python's major and minor version, length of the details
+_CHECKSUM = struct.Struct("<I")  # CRC-32 of everything but itself
+_PLAIN, _ZSTD = 0, 1
+_COMPRESS_ABOVE = 64 * 1024
+_SAMPLE = 32 * 1024
+_HERE = sys.version_info[:2]
+PYTHON = f"{_HERE[0]}.{_HERE[1]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a frame says of itself before its body is touched."""
+
+    codec: int
+    python: str
+    details: dict[str, str]
+
+
+def frame(body: bytes, details: Mapping[str, str] | None = None) -> bytes:
+    """Put `body` behind a header, compressed where that pays."""
+    codec, packed = _compress(body)
+    extra = json.dumps(details).encode() if details else b""
+    head = _HEAD.pack(MAGIC, codec, *_HERE, len(extra))
+    checksum = zlib.crc32(packed, zlib.crc32(extra, zlib.crc32(head)))
+    return b"".join((head, _CHECKSUM.pack(checksum), extra, packed))
+
+
+def read_header(payload: bytes | memoryview) -> Header:
+    """Read a frame's header; nothing is unpickled.
+
+    Raises:
+        PayloadError: The bytes are not a whole frame of this format.
+    """
+    return _split(payload)[0]
+
+
+def body_of(payload: bytes | memoryview) -> bytes | memoryview:
+    """Return a frame's body; nothing is unpickled.
+
+    Raises:
+        PayloadVersionError: Another Python minor version made it.
+        PayloadError: The bytes are not a whole frame of this format.
+    """
+    header, body = _split(payload)
+    if header.python != PYTHON:
+        raise PayloadVersionError(header.python, PYTHON)
+    if header.codec == _PLAIN:
+        return body
+    import zstandard  # noqa: PLC0415 - only large payloads need it
+
+    try:
+        return zstandard.ZstdDecompressor().decompress(body)
+    except (zstandard.ZstdError, MemoryError) as error:
+        raise _damaged(str(error) or "it does not fit into memory") from None
+
+
+def _split(payload: bytes | memoryview) -> tuple[Header, memoryview]:
+    view = memoryview(payload)
+    start = _HEAD.size + _CHECKSUM.size
+    if len(view) < start or view[: len(MAGIC)] != MAGIC:
+        raise _damaged("it does not begin as a payload of rxsql does")
+    _, codec, major, minor, length = _HEAD.unpack_from(view)
+    (checksum,) = _CHECKSUM.unpack_from(view, _HEAD.size)
+    if zlib.crc32(view[start:], zlib.crc32(view[: _HEAD.size])) != checksum:
+        raise _damaged("its checksum is wrong")
+    details = json.loads(bytes(view[start : start + length])) if length else {}
+    return Header(codec, f"{major}.{minor}", details), view[start + length :]
+
+
+def _damaged(why: str) -> PayloadError:
+    return PayloadError(f"The stored payload is damaged: {why}. Submit the job again.")
+
+
+def _compress(body: bytes) -> tuple[int, bytes]:
+    if len(body) < _COMPRESS_ABOVE:
+        return _PLAIN, body
+    middle = len(body) // 2
+    sample = body[middle : middle + _SAMPLE]
+    # Random-looking data would only cost time: a sample from the middle tells.
+    if len(zlib.compress(sample, 1)) > 0.9 * len(sample):
+        return _PLAIN, body
+    import zstandard  # noqa: PLC0415
+
+    return _ZSTD, zstandard.ZstdCompressor(level=1).compress(body)

@@ -1,0 +1,99 @@
+"""cloudpickle with two things more: caching functions travel, and classes that are at home here stay as they are."""
+
+from __future__ import annotations
+
+import functools
+import pickle
+import sys
+from typing import Any
+
+import cloudpickle
+from cloudpickle import cloudpickle as dynamic
+
+from rxsql.payload.modules import is_users
+
+_CachingFunction: Any = type(functools.lru_cache(lambda: None))
+
+
+class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+    """Pickles functions under `functools.lru_cache` by what they wrap, where they cannot go by name."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        """Return how an object is rebuilt, or NotImplemented for pickle's own way."""
+        if isinstance(obj, _CachingFunction) and _is_from_here(obj):
+            return _cached, (obj.__wrapped__, obj.cache_parameters())
+        reduced = super().reducer_override(obj)
+        if isinstance(reduced, tuple) and reduced[0] is dynamic._make_skeleton_class:  # noqa: SLF001
+            # cloudpickle leaves the last argument to extensions; the receiver must know a nested class for what it is.
+            return reduced[0], (*reduced[1][:-1], {"qualname": obj.__qualname__}), *reduced[2:]
+        return reduced
+
+
+def _cached(function: Any, parameters: dict[str, Any]) -> Any:
+    return functools.lru_cache(**parameters)(function)
+
+
+def _is_from_here(function: Any) -> bool:
+    """Whether the worker cannot import a function by its name."""
+    module = sys.modules.get(function.__module__)
+    is_named = _find(module, function.__qualname__) is function
+    return not is_named or module is sys.modules.get("__main__") or is_users(module)
+
+
+class Unpickler(pickle.Unpickler):
+    """Takes a class that this process has already for itself, and does not change it.
+
+    A class that travelled by value comes back with every object of it. cloudpickle knows it again, but would replace
+    its methods and attributes by those that came; and in another process than the one that sent it, it would make a
+    second class beside the one in the user's module.
+    """
+
+    def __init__(self, file: Any) -> None:
+        super().__init__(file)
+        self._at_home: list[type] = []
+        self._instead = {
+            "_make_skeleton_class": self._make_class,
+            "_make_skeleton_enum": self._make_enum,
+            "_class_setstate": self._set_state,
+        }
+
+    def find_class(self, module: str, name: str, /) -> Any:
+        """Return what a name in the stream stands for."""
+        instead = self._instead.get(name) if module == dynamic.__name__ else None
+        return instead or super().find_class(module, name)
+
+    def _make_class(self, *arguments: Any) -> type:
+        _, name, _, options, tracker_id, extra = arguments
+        qualname = (extra or {}).get("qualname", name)
+        known = self._known(tracker_id, options.get("__module__"), qualname)
+        if known is not None:
+            return known
+        made: type = dynamic._make_skeleton_class(*arguments)  # noqa: SLF001
+        made.__qualname__ = qualname
+        return made
+
+    def _make_enum(self, *arguments: Any) -> type:
+        _, _, qualname, _, module, tracker_id, _ = arguments
+        known = self._known(tracker_id, module, qualname)
+        return dynamic._make_skeleton_enum(*arguments) if known is None else known  # noqa: SLF001
+
+    def _known(self, tracker_id: Any, module_name: Any, qualname: str) -> type | None:
+        known = dynamic._DYNAMIC_CLASS_TRACKER_BY_ID.get(tracker_id)  # noqa: SLF001
+        if known is None:
+            module = sys.modules.get(module_name)
+            known = _find(module, qualname) if is_users(module) else None
+        if not isinstance(known, type):
+            return None
+        self._at_home.append(known)
+        return known
+
+    def _set_state(self, made: type, state: Any) -> type:
+        is_at_home = any(made is known for known in self._at_home)
+        return made if is_at_home else dynamic._class_setstate(made, state)  # noqa: SLF001
+
+
+def _find(module: Any, qualname: str) -> Any:
+    found = module
+    for part in qualname.split("."):
+        found = getattr(found, part, None)
+    return found

@@ -1,0 +1,159 @@
+"""PostgreSQL as a store: schema `rx`, row locks with SKIP LOCKED, LISTEN and NOTIFY as the hint for changes."""
+
+from __future__ import annotations
+
+import select
+import time
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from rxsql.errors import StoreError
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL, Connection, Engine
+
+    from rxsql.settings import Settings
+
+_REMEDIES = {
+    "28P01": "The password is wrong, or the user does not exist.",
+    "28000": "The server does not let this user in; see its pg_hba.conf.",
+    "3D000": "There is no such database on the server. Create it, or correct the URL.",
+    "42501": "The user lacks a permission in schema rx: clients need the role rx_client, workers rx_worker.",
+    "25006": "The server is read-only: a replica, or in recovery. Name the primary server.",
+    "53300": "The server has no connections left.",
+}
+
+
+class StoreDialect:
+    """How rxsql uses a PostgreSQL database."""
+
+    name = "postgresql"
+    embedded = False
+    notifies = True
+    schema = "rx"
+
+    def __init__(self, url: URL, settings: Settings) -> None:
+        try:
+            import psycopg  # noqa: F401, PLC0415
+        except ImportError:
+            raise StoreError(
+                "A PostgreSQL store needs the driver psycopg. Install it: pip install 'rxsql[postgresql]'"
+            ) from None
+        self._url = url.set(drivername="postgresql+psycopg")
+        self._timeout = settings.busy_timeout_seconds
+        self.url = self._url.render_as_string(hide_password=False)
+        self.label = url.set(drivername="postgresql").render_as_string(hide_password=True)
+
+    def engine(self) -> Engine:
+        """Return an engine in autocommit, whose tables are those of schema rx."""
+        engine = sa.create_engine(
+            self._url,
+            isolation_level="AUTOCOMMIT",
+            execution_options={"schema_translate_map": {None: self.schema}},
+            connect_args={"connect_timeout": max(2, round(self._timeout)), "application_name": "rxsql"},
+            pool_recycle=1500,
+        )
+        sa.event.listen(engine, "begin", _begin)
+        return engine
+
+    def writer(self, engine: Engine, *, durable: bool) -> Engine:
+        """Return the engine for write transactions."""
+        return engine.execution_options(
+            isolation_level="READ COMMITTED", rxsql_begin="durable" if durable else "fast"
+        )
+
+    def wakeup(self, engine: Engine, own: str) -> NotifyWakeup:
+        """Return a hint that listens to notifications."""
+        return NotifyWakeup(engine, own)
+
+    def translate(self, error: sa.exc.DBAPIError) -> StoreError:
+        """Say PostgreSQL's errors in rxsql's words."""
+        state = getattr(error.orig, "sqlstate", None) or ""
+        text = " ".join(str(error.orig).split())
+        remedy = _REMEDIES.get(state)
+        if remedy is None and "password authentication failed" in text:
+            remedy = _REMEDIES["28P01"]
+        if remedy is None and "does not exist" in text and "database" in text:
+            remedy = _REMEDIES["3D000"]
+        if remedy is None and (error.connection_invalidated or not state):
+            remedy = "The server cannot be reached, or has closed the connection."
+        return StoreError(f"The store {self.label}: {remedy or 'it refused a statement.'} ({text})")
+
+
+def _begin(connection: Connection) -> None:
+    # A claim lost with the power leaves a queued task and a dead worker, so it does not wait for the disk.
+    if connection.get_execution_options().get("rxsql_begin") == "fast":
+        connection.exec_driver_sql("SET LOCAL synchronous_commit TO OFF")
+
+
+class NotifyWakeup:
+    """Listens on a connection of its own; while that is lost, every look is worth it."""
+
+    def __init__(self, engine: Engine, own: str) -> None:
+        self._engine = engine
+        self._own = own
+        self._connection: Connection | None = None
+        self._raw: Any = None
+        self._retry_at = 0.0
+        self._listen()
+
+    def _listen(self) -> None:
+        self._connection = self._engine.connect()
+        self._connection.exec_driver_sql("LISTEN rxsql")
+        self._raw = self._connection.connection.driver_connection
+
+    def fileno(self) -> int | None:
+        """Return the connection's descriptor."""
+        return None if self._raw is None else self._raw.fileno()
+
+    def drain(self) -> None:
+        """Nothing to do: `changed` reads what has come."""
+
+    def changed(self) -> bool:
+        """Whether somebody else has told of a change since the last call."""
+        import psycopg  # noqa: PLC0415
+
+        if self._raw is None:
+            return self._reconnect()
+        try:
+            notes = [note.payload for note in self._raw.notifies(timeout=0)]
+        except psycopg.Error:
+            self._lose()
+            return True
+        return any(payload != self._own for payload in notes)
+
+    def _lose(self) -> None:
+        self._raw = None
+        if self._connection is not None:
+            self._connection.invalidate()
+            self._connection.close()
+            self._connection = None
+
+    def _reconnect(self) -> bool:
+        now = time.monotonic()
+        if now < self._retry_at:
+            return False
+        self._retry_at = now + 1.0
+        try:
+            self._listen()
+        except sa.exc.DBAPIError:
+            self._lose()
+        return True
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for somebody else's notification, at most `seconds`."""
+        deadline = time.monotonic() + seconds
+        while not self.changed():
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            if self._raw is None:
+                time.sleep(min(left, 0.1))
+            else:
+                select.select([self._raw], [], [], left)
+        return True
+
+    def close(self) -> None:
+        """Give the connection back to the server."""
+        self._lose()

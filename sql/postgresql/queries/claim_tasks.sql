@@ -1,0 +1,28 @@
+-- Hand the job's next queued tasks to this worker, if it holds slots on the job; an attempt counts from here.
+-- Returns: a row a task: task, attempt, first_run, run_count, input.
+WITH next_tasks AS MATERIALIZED (
+    SELECT queued.task
+    FROM rx.task_rows AS queued
+    WHERE queued.job_key = :job_key AND queued.status = 'queued'
+    ORDER BY queued.task
+    LIMIT :limit
+    FOR UPDATE SKIP LOCKED
+)
+
+UPDATE rx.task_rows
+SET
+    status = 'running',
+    attempt = task_rows.attempt + 1,
+    worker_key = :worker_key,
+    started_at = CLOCK_TIMESTAMP()
+FROM next_tasks
+WHERE
+    task_rows.job_key = :job_key
+    AND task_rows.task = next_tasks.task
+    AND task_rows.status = 'queued'
+    AND EXISTS (
+        SELECT 1
+        FROM rx.slots
+        WHERE slots.job_key = :job_key AND slots.worker_key = :worker_key AND slots.slots > 0
+    )
+RETURNING task_rows.task, task_rows.attempt, task_rows.first_run, task_rows.run_count, task_rows.input;

@@ -1,0 +1,2 @@
+-- The database's clock, as an expression.
+CLOCK_TIMESTAMP()

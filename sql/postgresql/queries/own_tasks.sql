@@ -1,0 +1,15 @@
+-- Which of these tasks this worker still holds, in these attempts; they are locked until what is written
+-- about them is.
+-- Takes: tasks, a JSON array of [job_key, task, attempt].
+-- Returns: job_key, task.
+SELECT
+    task_rows.job_key,
+    task_rows.task
+FROM rx.task_rows
+INNER JOIN JSON_ARRAY_ELEMENTS(CAST(:tasks AS JSON)) AS wanted (fields)
+    ON
+        task_rows.job_key = CAST(wanted.fields ->> 0 AS BIGINT)
+        AND task_rows.task = CAST(wanted.fields ->> 1 AS INTEGER)
+        AND task_rows.attempt = CAST(wanted.fields ->> 2 AS SMALLINT)
+WHERE task_rows.worker_key = :worker_key AND task_rows.status = 'running'
+FOR NO KEY UPDATE OF task_rows;

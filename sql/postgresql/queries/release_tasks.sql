@@ -1,0 +1,22 @@
+-- Give claimed tasks back to the queue; a task that was never started gets its attempt back.
+-- Takes: tasks, a JSON array of [job_key, task, attempt, attempt to go on from].
+UPDATE rx.task_rows
+SET
+    status = 'queued',
+    attempt = freed.next_attempt,
+    worker_key = NULL,
+    started_at = NULL
+FROM (
+    SELECT
+        CAST(entry.fields ->> 0 AS BIGINT) AS job_key,
+        CAST(entry.fields ->> 1 AS INTEGER) AS task,
+        CAST(entry.fields ->> 2 AS SMALLINT) AS attempt,
+        CAST(entry.fields ->> 3 AS SMALLINT) AS next_attempt
+    FROM JSON_ARRAY_ELEMENTS(CAST(:tasks AS JSON)) AS entry (fields)
+) AS freed
+WHERE
+    task_rows.job_key = freed.job_key
+    AND task_rows.task = freed.task
+    AND task_rows.attempt = freed.attempt
+    AND task_rows.worker_key = :worker_key
+    AND task_rows.status = 'running';

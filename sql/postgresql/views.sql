@@ -1,0 +1,78 @@
+-- The views that make a job readable: one row a task, one row a console line, one row a job with its
+-- progress.
+
+DROP VIEW IF EXISTS rx.tasks;
+
+CREATE VIEW rx.tasks AS
+SELECT
+    jobs.job_id,
+    task_rows.task,
+    task_rows.first_run,
+    task_rows.run_count,
+    task_rows.status,
+    task_rows.attempt,
+    workers.worker_id,
+    task_rows.failed_runs,
+    task_rows.started_at,
+    task_rows.finished_at,
+    task_rows.seconds,
+    task_rows.error
+FROM rx.task_rows
+INNER JOIN rx.jobs ON task_rows.job_key = jobs.job_key
+LEFT JOIN rx.workers ON task_rows.worker_key = workers.worker_key;
+
+DROP VIEW IF EXISTS rx.console;
+
+CREATE VIEW rx.console AS
+SELECT
+    jobs.job_id,
+    console_chunks.task,
+    console_chunks.run,
+    console_chunks.attempt,
+    console_chunks.stream,
+    console_chunks.first_line + line.position - 1 AS line,
+    line.value AS text,
+    console_chunks.written_at,
+    console_chunks.chunk_key
+FROM rx.console_chunks
+INNER JOIN rx.jobs ON console_chunks.job_key = jobs.job_key
+CROSS JOIN
+    JSON_ARRAY_ELEMENTS_TEXT(CAST(console_chunks.lines AS JSON)) WITH ORDINALITY AS line (value, position);
+
+DROP VIEW IF EXISTS rx.job_progress;
+
+CREATE VIEW rx.job_progress AS
+SELECT
+    counted.*,
+    CASE WHEN counted.run_count = 0 THEN 100 ELSE 100 * counted.done_runs / counted.run_count END AS percent
+FROM (
+    SELECT
+        jobs.job_id,
+        jobs.name,
+        jobs.status,
+        jobs.run_count,
+        CASE
+            WHEN jobs.status IN ('queued', 'running')
+                THEN (
+                    SELECT COALESCE(SUM(task_rows.run_count), 0)
+                    FROM rx.task_rows
+                    WHERE task_rows.job_key = jobs.job_key AND task_rows.status IN ('finished', 'failed')
+                )
+            ELSE jobs.done_runs
+        END AS done_runs,
+        CASE
+            WHEN jobs.status IN ('queued', 'running')
+                THEN (
+                    SELECT COALESCE(SUM(task_rows.failed_runs), 0)
+                    FROM rx.task_rows
+                    WHERE task_rows.job_key = jobs.job_key AND task_rows.status = 'failed'
+                )
+            ELSE jobs.failed_runs
+        END AS failed_runs,
+        jobs.created_at,
+        jobs.started_at,
+        jobs.finished_at,
+        jobs.purged_at,
+        jobs.error
+    FROM rx.jobs
+) AS counted;
