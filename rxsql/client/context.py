@@ -11,13 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from rxsql.errors import ArgumentsError
 from rxsql.settings import Settings, default_store
+from rxsql.storename import is_odbc, redacted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-_SECRET = re.compile(r"(?i)\b(pwd|password)\s*=\s*(\{(?:[^}]|\}\})*\}|[^;]*)")
-_ODBC_START = re.compile(r"(?i)\s*(driver|server|dsn|database)\s*=")
-_URL_SECRET = re.compile(r"(?<=://)([^:/@]*):([^@]*)@")
 
 
 class RxComputeContext:
@@ -154,19 +151,7 @@ class RxInSqlServer(RxRemoteComputeContext):
     def store(self) -> str:
         """The name of the store that this context's jobs go to."""
         named = Settings.from_environment().store
-        return named if named and names_sql_server(self.connection_string) else self.connection_string
-
-
-def redacted(connection_string: str) -> str:
-    """Return a connection string or URL without its password."""
-    return _URL_SECRET.sub(r"\1:***@", _SECRET.sub(r"\1=***", connection_string))
-
-
-def names_sql_server(connection_string: str) -> bool:
-    """Whether a connection string is an ODBC string, as revoscalepy's scripts have it."""
-    return "://" not in connection_string and (
-        ";" in connection_string or _ODBC_START.match(connection_string) is not None
-    )
+        return named if named and is_odbc(self.connection_string) else self.connection_string
 
 
 def whole_number(name: str, value: Any, *, least: int = 0) -> int:

@@ -17,6 +17,7 @@ from rxsql.errors import NotSupportedError, SchemaVersionError, StoreError
 from rxsql.settings import Settings, default_store
 from rxsql.store import sqlfiles
 from rxsql.store.tables import SCHEMA_VERSION
+from rxsql.storename import is_odbc
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -192,11 +193,6 @@ def dialect_for(name: str) -> Dialect:
         raise NotSupportedError(f"rxsql has no store for {url.get_backend_name()!r}; it serves: {served}.")
     found: Dialect = import_module(module).StoreDialect(url, Settings.from_environment())
     return found
-
-
-def is_odbc(name: str) -> bool:
-    """Whether a name is an ODBC connection string."""
-    return "://" not in name and "=" in name and ("driver" in name.lower() or ";" in name)
 
 
 def check_version(store: Store) -> None:

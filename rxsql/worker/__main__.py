@@ -32,6 +32,7 @@ def run(settings: Settings, *, exit_when_idle: bool = False, ready_fd: int | Non
         from rxsql.store.engine import open_store  # noqa: PLC0415
         from rxsql.worker.supervisor import Supervisor  # noqa: PLC0415
 
+        pool.wait_ready()
         supervisor = Supervisor(
             open_store(settings.store or None), settings, pool, exit_when_idle=exit_when_idle
         )

@@ -18,6 +18,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from rxsql.errors import WorkerStartError
 from rxsql.worker import wire
 from rxsql.worker.capture import Capture, RunConsole
 
@@ -210,6 +211,23 @@ class Pool:
         )
         far_end.close()
 
+    def wait_ready(self) -> None:
+        """Wait until the zygote has imported what its children need.
+
+        Raises:
+            WorkerStartError: It could not; it has said why on stderr.
+        """
+        try:
+            ready = self.control.recv(64)
+        except ConnectionResetError:
+            ready = b""
+        if not ready:
+            preload = self._settings.preload or "nothing"
+            raise WorkerStartError(
+                f"The process that forks children could not start (its traceback stands above; RXSQL_PRELOAD names "
+                f"{preload})."
+            )
+
     def start(self) -> Child:
         """Fork a child; it stands by until it is bound to a job."""
         child = Child(self._next)
@@ -257,6 +275,7 @@ class Pool:
         self.control.close()
         self._zygote.wait()
         self._start_zygote()
+        self.wait_ready()
 
     def close(self) -> None:
         """End the zygote, and with it every child."""

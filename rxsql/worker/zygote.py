@@ -37,6 +37,7 @@ class Zygote:
             end.setblocking(False)
         signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
+        self._tell({"ready": os.getpid()})
         try:
             while True:
                 ready, _, _ = select.select([self._control, woken], [], [])

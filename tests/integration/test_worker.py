@@ -657,3 +657,22 @@ def test_one_file_is_left_when_all_have_ended(tmp_path):
             sorted(p.name for p in tmp_path.iterdir() if "-worker" not in p.name) == ["jobs.db", "script.py"]
         )
     )
+
+
+def test_module_to_preload_that_is_missing_is_reported(context, monkeypatch):
+    """A worker whose RXSQL_PRELOAD cannot be imported does not start, and says which module is missing."""
+    monkeypatch.setenv("RXSQL_PRELOAD", "no_such_module_of_ours")
+    with pytest.raises(WorkerStartError, match="(?s)No module named 'no_such_module_of_ours'.*RXSQL_PRELOAD"):
+        rx_exec(square, x=1, compute_context=context())
+
+
+def test_preloaded_modules_are_there_in_every_child(start_worker, context):
+    """What RXSQL_PRELOAD names is imported before the first run of any job."""
+    start_worker(slots=1, preload="wave, colorsys")
+
+    def loaded():
+        import sys
+
+        return [name in sys.modules for name in ("wave", "colorsys")]
+
+    assert rx_exec(loaded, compute_context=context()) == [[True, True]]

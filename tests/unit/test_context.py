@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from rxsql import RxInSqlServer, RxLocalParallel, RxLocalSeq, RxRemoteComputeContext
-from rxsql.client.context import names_sql_server, redacted, resolve
+from rxsql.client.context import resolve
+from rxsql.storename import is_odbc, redacted
 
 ODBC = "Driver=SQL Server;Server=.;Database=RevoTestDb;Trusted_Connection=True;"
 
@@ -61,7 +62,7 @@ def test_passwords_are_not_shown(text, shown):
 )
 def test_what_names_a_sql_server(text, is_server):
     """ODBC strings do; paths and URLs do not: who writes a URL means it."""
-    assert names_sql_server(text) is is_server
+    assert is_odbc(text) is is_server
 
 
 def test_the_environments_store_takes_a_servers_place(monkeypatch):
