@@ -1,107 +1,25 @@
-"""The store's contract: each operation, on a real database, without any worker process."""
+"""The store's contract: each operation, on every kind of database, without any worker process."""
 
 from __future__ import annotations
 
-import sqlite3
 import threading
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
-from rxsql.errors import JobExistsError, JobNotFoundError, SchemaVersionError, StoreError, StoreLockedError
-from rxsql.models import (
-    ConsoleChunk,
-    NewJob,
-    NewTask,
-    Outcome,
-    Report,
-    RunOutcome,
-    RxRemoteJobStatus,
-    Task,
-    TaskEnd,
-)
-from rxsql.store import install, jobs, tasks, workers
-from rxsql.store.dialects import sqlite
-from rxsql.store.engine import Store, connect, dialect_for, open_store
+from support import claim, counted, ended, line, new_job, register, rows_of, scalar, submit
+
+from rxsql.errors import JobExistsError, JobNotFoundError
+from rxsql.models import ConsoleChunk, NewTask, Outcome, Report, RunOutcome, RxRemoteJobStatus, Task
+from rxsql.store import jobs, tasks, workers
+from rxsql.store.engine import Store, connect
 from rxsql.store.submission import add_job
-
-
-@pytest.fixture
-def store(store_path: Path) -> Store:
-    """A fresh store."""
-    return open_store(str(store_path))
 
 
 @pytest.fixture
 def worker(store: Store) -> int:
     """A registered worker's key."""
     return register(store, "w1")
-
-
-def register(store: Store, name: str, *, lease_seconds: float = 30.0) -> int:
-    return workers.register(
-        store, worker_id=name, python="3.11", version="1", slots=4, lease_seconds=lease_seconds
-    )
-
-
-def new_job(job_id: str = "j", *, tasks: int = 4, chunk: int = 1, **options: object) -> NewJob:
-    values: dict[str, object] = {
-        "job_id": job_id,
-        "name": "f",
-        "function": b"function",
-        "shared_input": None,
-        "tasks": [NewTask(first_run=i * chunk, run_count=chunk, input=b"in%d" % i) for i in range(tasks)],
-        "has_inputs": True,
-        "num_tasks": 0,
-        "max_attempts": 3,
-        "continue_on_failure": True,
-        "packages_to_load": (),
-        "execution_timeout_seconds": 0,
-        "auto_cleanup": True,
-        "console_output": False,
-        "context": "{}",
-        "python": "3.11",
-        "submitted_by": "me",
-        "run_count": tasks * chunk,
-    }
-    return NewJob(**{**values, **options})  # type: ignore[arg-type]
-
-
-def submit(store: Store, job_id: str = "j", **options: object) -> int:
-    return add_job(store, new_job(job_id, **options), inline_bytes=512)
-
-
-def claim(store: Store, worker: int, job_key: int, *, slots: int = 4, limit: int = 100) -> list[Task]:
-    return tasks.claim(store, worker, job_key, slots_wanted=slots, limit=limit)[1]
-
-
-def ended(task: Task, *, error: str | None = None) -> Report:
-    """What a worker reports when all runs of a task have ended in the same way."""
-    runs = range(task.first_run, task.first_run + task.run_count)
-    value = None if error else b"value"
-    return Report(
-        outcomes=[
-            RunOutcome(task.job_key, task.task, task.attempt, Outcome(run, value, error)) for run in runs
-        ],
-        ends=[
-            TaskEnd(
-                job_key=task.job_key,
-                task=task.task,
-                attempt=task.attempt,
-                failed_runs=task.run_count if error else 0,
-                seconds=0.5,
-                error=error,
-            )
-        ],
-    )
-
-
-def line(task: Task, text: str) -> ConsoleChunk:
-    return ConsoleChunk(
-        task.job_key, task.task, task.first_run, task.attempt, "stdout", 0, (text,), partial=False
-    )
 
 
 # ------------------------------------------------------------------------------------------- submitting
@@ -122,24 +40,20 @@ def test_taken_id_is_refused_and_nothing_is_stored(store):
     submit(store)
     with pytest.raises(JobExistsError, match="'j'"):
         submit(store, function=b"other")
-    with store.read() as connection:
-        assert connection.exec_driver_sql("SELECT COUNT(*) FROM task_rows").scalar() == 4
-        assert connection.exec_driver_sql("SELECT COUNT(*) FROM functions").scalar() == 1
+    assert scalar(store, "SELECT COUNT(*) FROM {rx}task_rows") == 4
+    assert scalar(store, "SELECT COUNT(*) FROM {rx}functions") == 1
 
 
 def test_function_is_stored_once_and_leaves_with_its_last_job(store):
     """Two jobs of the same function share its row, which goes when both were purged."""
     submit(store, "a")
     submit(store, "b")
-    count = "SELECT COUNT(*) FROM functions"
-    with store.read() as connection:
-        assert connection.exec_driver_sql(count).scalar() == 1
+    count = "SELECT COUNT(*) FROM {rx}functions"
+    assert scalar(store, count) == 1
     jobs.purge(store, "a")
-    with store.read() as connection:
-        assert connection.exec_driver_sql(count).scalar() == 1
+    assert scalar(store, count) == 1
     jobs.purge(store, "b")
-    with store.read() as connection:
-        assert connection.exec_driver_sql(count).scalar() == 0
+    assert scalar(store, count) == 0
 
 
 @pytest.mark.parametrize("size", [0, 1, 511, 512, 513, 100_001])
@@ -198,7 +112,7 @@ def test_job_runs_from_its_first_claim(store, worker):
     assert tasks.work_item(store, job_key) is None
 
 
-def test_racing_claimers_share_every_task_once(store_path, store):
+def test_racing_claimers_share_every_task_once(store):
     """Eight threads with connections of their own claim 400 tasks: each exactly once, the cap of 3 never exceeded."""
     job_key = submit(store, tasks=400, num_tasks=3)
     claimed: list[int] = []
@@ -206,15 +120,12 @@ def test_racing_claimers_share_every_task_once(store_path, store):
     failures: list[BaseException] = []
 
     def race(number: int) -> None:
-        own = connect(str(store_path))
+        own = connect(store.url)
         try:
             key = register(own, f"racer-{number}")
             while True:
                 slots, found = tasks.claim(own, key, job_key, slots_wanted=2, limit=7)
-                with own.read() as connection:
-                    most.append(
-                        connection.exec_driver_sql("SELECT COALESCE(SUM(slots), 0) FROM slots").scalar()
-                    )
+                most.append(int(scalar(own, "SELECT COALESCE(SUM(slots), 0) FROM {rx}slots")))
                 claimed.extend(task.task for task in found)
                 tasks.release_slots(own, key, job_key)
                 if slots and not found:
@@ -248,8 +159,7 @@ def test_report_writes_results_and_ends_the_job(store, worker):
     assert (job.status, job.done_runs, job.failed_runs, job.percent) == ("finished", 2, 0, 100)
     assert [o.run for o in jobs.fetch_outcomes(store, job_key, after=-1, limit=10)] == [0, 1]
     assert [o.run for o in jobs.fetch_outcomes(store, job_key, after=0, limit=10)] == [1]
-    with store.read() as connection:
-        assert connection.exec_driver_sql("SELECT COUNT(*) FROM slots").scalar() == 0
+    assert scalar(store, "SELECT COUNT(*) FROM {rx}slots") == 0
 
 
 @pytest.mark.parametrize(
@@ -337,11 +247,14 @@ def test_console_lines_are_read_in_order_and_from_a_place(store, worker):
         "nul \N{SYMBOL FOR NULL}",
         "half ?",
     )
-    with store.read() as connection:
-        rows = connection.exec_driver_sql(
-            "SELECT job_id, task, run, stream, line, text FROM console ORDER BY line"
-        )
-        assert [tuple(row) for row in rows][:1] == [("j", 0, 0, "stdout", 0, "a")]
+    found = rows_of(
+        store, "SELECT job_id, task, run, stream, line, text FROM {rx}console ORDER BY chunk_key, line"
+    )
+    assert found[:3] == [
+        ("j", 0, 0, "stdout", 0, "a"),
+        ("j", 0, 0, "stdout", 1, text),
+        ("j", 0, 0, "stderr", 2, ""),
+    ]
 
 
 # ------------------------------------------------------------------------------- ending, reaping, purging
@@ -356,9 +269,8 @@ def test_job_can_be_failed_for_a_reason_of_its_own(store, worker):
     assert tasks.end_job(store, job_key, RxRemoteJobStatus.CANCELED, None) is False
     job = jobs.get_job(store, "j")
     assert (job.status, job.error, job.done_runs) == ("failed", "the limit", 1)
-    with store.read() as connection:
-        states = connection.exec_driver_sql("SELECT status, error FROM tasks ORDER BY task").all()
-    assert [tuple(row) for row in states] == [
+    states = rows_of(store, "SELECT status, error FROM {rx}tasks ORDER BY task")
+    assert states == [
         ("finished", None),
         ("failed", "the limit"),
         ("canceled", "the limit"),
@@ -441,188 +353,6 @@ def test_list_filters_by_state_and_time(store):
     assert len(jobs.list_jobs(store, end_time=later)) == 2
 
 
-# ------------------------------------------------------------------------------------- opening the store
-
-
-def test_empty_file_becomes_a_store_and_stays_one(tmp_path):
-    """Opening makes folder, file and schema; a second installation changes nothing."""
-    store = connect(str(tmp_path / "new folder" / "jobs.db"))
-    assert install.installed_version(store) == 0
-    install.install(store)
-    submit(store)
-    assert install.install(store) == install.installed_version(store) == 1
-    assert jobs.job_status(store, "j") == "queued"
-    store.close()
-
-
-def test_newer_schema_is_refused(tmp_path):
-    """A store of a newer rxsql is an error that names both versions and the remedy, and stays untouched."""
-    path = tmp_path / "jobs.db"
-    open_store(str(path)).close()
-    with sqlite3.connect(path) as connection:
-        connection.execute("UPDATE schema_version SET version = 99")
-    connection.close()
-    fresh = connect(str(path))
-    with pytest.raises(SchemaVersionError, match="99.*pip install --upgrade rxsql"):
-        install.install(fresh)
-    fresh.close()
-
-
-@pytest.mark.parametrize(
-    ("name", "what"),
-    [
-        ("", "is empty"),
-        ("sqlite://", "memory"),
-        ("sqlite:///:memory:", "memory"),
-        ("oracle://host/db", "no store for 'oracle'"),
-        ("http//broken://", "neither a path nor a URL"),
-        ("sqlite:////tmp/x.db?synchronous=off", "full or normal"),
-    ],
-)
-def test_unusable_names_are_refused(name, what):
-    """A store's name that cannot be served is an error that says what can."""
-    with pytest.raises(Exception, match=what) as caught:
-        dialect_for(name)
-    assert type(caught.value).__module__ == "rxsql.errors"
-
-
-def test_file_that_is_no_database_is_refused(tmp_path):
-    """A file of something else is named, and left as it was."""
-    path = tmp_path / "notes.txt"
-    path.write_text("something else entirely, and long enough to be read as a header" * 20)
-    before = path.read_bytes()
-    with pytest.raises(StoreError, match="is not an SQLite file.*--store"):
-        open_store(str(path))
-    assert path.read_bytes() == before
-
-
-def test_folder_that_cannot_be_made_is_refused(tmp_path):
-    """Where a file stands in the way of the store's folder, the error names the folder."""
-    (tmp_path / "file").touch()
-    with pytest.raises(StoreError, match="folder .*file/sub.* cannot be made"):
-        open_store(str(tmp_path / "file" / "sub" / "jobs.db"))
-
-
-def test_folder_in_place_of_the_file_is_refused(tmp_path):
-    """A folder of the store's name cannot be opened, and the error says so."""
-    (tmp_path / "jobs.db").mkdir()
-    with pytest.raises(StoreError, match="cannot be opened for writing"):
-        open_store(str(tmp_path / "jobs.db"))
-
-
-def test_locked_store_is_named_with_the_remedy(store_path, store, monkeypatch):
-    """A lock that lasts is an error that tells how to find its holder; the store works again afterwards."""
-    monkeypatch.setenv("RXSQL_BUSY_TIMEOUT_SECONDS", "0.05")
-    impatient = connect(str(store_path))
-    holder = sqlite3.connect(store_path, isolation_level=None)
-    holder.execute("BEGIN IMMEDIATE")
-    with pytest.raises(StoreLockedError, match="fuser.*RXSQL_BUSY_TIMEOUT_SECONDS"):
-        submit(impatient)
-    holder.execute("ROLLBACK")
-    holder.close()
-    submit(impatient)
-    impatient.close()
-
-
-MOUNTS = """\
-/dev/vda / ext4 rw 0 0
-server:/export /mnt/team nfs4 rw,vers=4.2 0 0
-//server/share /mnt/with\\040space cifs rw 0 0
-/dev/vdb /mnt/team/local xfs rw 0 0
-"""
-
-
-@pytest.mark.parametrize(
-    ("path", "kind"),
-    [
-        ("/home/me/jobs.db", "ext4"),
-        ("/mnt/team/jobs.db", "nfs4"),
-        ("/mnt/team-two/jobs.db", "ext4"),
-        ("/mnt/with space/jobs.db", "cifs"),
-        ("/mnt/team/local/jobs.db", "xfs"),
-    ],
-)
-def test_file_system_of_a_path_is_told_from_the_mounts(tmp_path, path, kind):
-    """The innermost mount that holds a path tells its file system."""
-    mounts = tmp_path / "mounts"
-    mounts.write_text(MOUNTS)
-    assert sqlite.file_system(Path(path), mounts) == kind
-
-
-def test_network_file_system_is_refused(tmp_path, monkeypatch):
-    """A store on a network file system is refused by the file system's name before anything is made."""
-    mounts = tmp_path / "mounts"
-    mounts.write_text(f"server:/export {tmp_path}/far nfs4 rw 0 0\n")
-    monkeypatch.setattr(sqlite, "MOUNTS", mounts)
-    with pytest.raises(StoreError, match="network file system .nfs4."):
-        open_store(str(tmp_path / "far" / "jobs.db"))
-    assert not (tmp_path / "far").exists()
-
-
-def test_synchronous_is_full_for_what_must_last_and_normal_for_claims(store):
-    """A submission syncs its commit, a claim leaves that to the next one that does."""
-    with store.write() as connection:
-        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
-    with store.write(durable=False) as connection:
-        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 1
-    with store.write() as connection:
-        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
-
-
-def test_synchronous_normal_is_an_option_of_the_url(tmp_path):
-    """synchronous=normal in the URL holds for all writes, and travels with the store's URL to its worker."""
-    store = connect(f"sqlite:///{tmp_path}/jobs.db?synchronous=normal")
-    with store.write() as connection:
-        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 1
-    assert store.url.endswith("?synchronous=normal")
-    store.close()
-
-
-def test_wakeup_hints_at_others_commits_only(store_path, store):
-    """Another connection's commit is a change, the own one is none."""
-    wakeup = store.wakeup()
-    submit(store, "own")
-    assert wakeup.wait(0) is False
-    other = connect(str(store_path))
-    submit(other, "others")
-    assert wakeup.wait(5) is True
-    assert wakeup.wait(0) is False
-    other.close()
-    wakeup.close()
-
-
-def test_wakeup_without_inotify_polls(store_path, store, monkeypatch):
-    """Where the platform has no watch, a change is seen all the same."""
-    monkeypatch.setattr(sqlite, "_watch", lambda _path: None)
-    wakeup = store.wakeup()
-    assert wakeup.fileno() is None
-    thread = threading.Thread(target=lambda: _submit_elsewhere(store_path))
-    thread.start()
-    assert wakeup.wait(10) is True
-    thread.join()
-    wakeup.close()
-
-
-def _submit_elsewhere(path: Path) -> None:
-    other = connect(str(path))
-    submit(other, "elsewhere")
-    other.close()
-
-
-def counted(store: Store, work: Callable[[], object]) -> int:
-    """Return how many statements an operation sends."""
-    from sqlalchemy import event
-
-    sent: list[str] = []
-    listener = lambda *arguments: sent.append(arguments[2])  # noqa: E731
-    event.listen(store._engine, "before_cursor_execute", listener)
-    try:
-        work()
-    finally:
-        event.remove(store._engine, "before_cursor_execute", listener)
-    return len(sent)
-
-
 def test_statements_do_not_grow_with_the_number_of_runs(store, worker):
     """Submitting, claiming and reporting 500 tasks takes as many statements as 5."""
     found = []
@@ -646,10 +376,3 @@ def test_statements_do_not_grow_with_the_number_of_runs(store, worker):
         found.append(counts)
     assert found[0] == found[1]
     assert sum(found[0]) <= 20
-
-
-def test_old_sqlite_is_refused_by_its_version():
-    """A library without what the statements need is named with its version, and the remedy."""
-    with pytest.raises(StoreError, match="has SQLite 3.34.1, and rxsql needs 3.38.0"):
-        sqlite.refuse_old((3, 34, 1))
-    sqlite.refuse_old((3, 38, 0))

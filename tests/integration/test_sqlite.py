@@ -1,0 +1,196 @@
+"""The embedded store: opening, locks, syncs and hints of an SQLite file."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from pathlib import Path
+
+import pytest
+from support import submit
+
+from rxsql.errors import SchemaVersionError, StoreError, StoreLockedError
+from rxsql.store import install, jobs
+from rxsql.store.dialects import sqlite
+from rxsql.store.engine import Store, connect, dialect_for, open_store
+
+
+@pytest.fixture
+def store(store_path: Path) -> Store:
+    """A fresh store."""
+    return open_store(str(store_path))
+
+
+# ------------------------------------------------------------------------------------- opening the store
+
+
+def test_empty_file_becomes_a_store_and_stays_one(tmp_path):
+    """Opening makes folder, file and schema; a second installation changes nothing."""
+    store = connect(str(tmp_path / "new folder" / "jobs.db"))
+    assert install.installed_version(store) == 0
+    install.install(store)
+    submit(store)
+    assert install.install(store) == install.installed_version(store) == 1
+    assert jobs.job_status(store, "j") == "queued"
+    store.close()
+
+
+def test_newer_schema_is_refused(tmp_path):
+    """A store of a newer rxsql is an error that names both versions and the remedy, and stays untouched."""
+    path = tmp_path / "jobs.db"
+    open_store(str(path)).close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE schema_version SET version = 99")
+    connection.close()
+    fresh = connect(str(path))
+    with pytest.raises(SchemaVersionError, match="99.*pip install --upgrade rxsql"):
+        install.install(fresh)
+    fresh.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("", "is empty"),
+        ("sqlite://", "memory"),
+        ("sqlite:///:memory:", "memory"),
+        ("oracle://host/db", "no store for 'oracle'"),
+        ("http//broken://", "neither a path nor a URL"),
+        ("sqlite:////tmp/x.db?synchronous=off", "full or normal"),
+    ],
+)
+def test_unusable_names_are_refused(name, what):
+    """A store's name that cannot be served is an error that says what can."""
+    with pytest.raises(Exception, match=what) as caught:
+        dialect_for(name)
+    assert type(caught.value).__module__ == "rxsql.errors"
+
+
+def test_file_that_is_no_database_is_refused(tmp_path):
+    """A file of something else is named, and left as it was."""
+    path = tmp_path / "notes.txt"
+    path.write_text("something else entirely, and long enough to be read as a header" * 20)
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match="is not an SQLite file.*--store"):
+        open_store(str(path))
+    assert path.read_bytes() == before
+
+
+def test_folder_that_cannot_be_made_is_refused(tmp_path):
+    """Where a file stands in the way of the store's folder, the error names the folder."""
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match="folder .*file/sub.* cannot be made"):
+        open_store(str(tmp_path / "file" / "sub" / "jobs.db"))
+
+
+def test_folder_in_place_of_the_file_is_refused(tmp_path):
+    """A folder of the store's name cannot be opened, and the error says so."""
+    (tmp_path / "jobs.db").mkdir()
+    with pytest.raises(StoreError, match="cannot be opened for writing"):
+        open_store(str(tmp_path / "jobs.db"))
+
+
+def test_locked_store_is_named_with_the_remedy(store_path, store, monkeypatch):
+    """A lock that lasts is an error that tells how to find its holder; the store works again afterwards."""
+    monkeypatch.setenv("RXSQL_BUSY_TIMEOUT_SECONDS", "0.05")
+    impatient = connect(str(store_path))
+    holder = sqlite3.connect(store_path, isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreLockedError, match="fuser.*RXSQL_BUSY_TIMEOUT_SECONDS"):
+        submit(impatient)
+    holder.execute("ROLLBACK")
+    holder.close()
+    submit(impatient)
+    impatient.close()
+
+
+MOUNTS = """\
+/dev/vda / ext4 rw 0 0
+server:/export /mnt/team nfs4 rw,vers=4.2 0 0
+//server/share /mnt/with\\040space cifs rw 0 0
+/dev/vdb /mnt/team/local xfs rw 0 0
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/home/me/jobs.db", "ext4"),
+        ("/mnt/team/jobs.db", "nfs4"),
+        ("/mnt/team-two/jobs.db", "ext4"),
+        ("/mnt/with space/jobs.db", "cifs"),
+        ("/mnt/team/local/jobs.db", "xfs"),
+    ],
+)
+def test_file_system_of_a_path_is_told_from_the_mounts(tmp_path, path, kind):
+    """The innermost mount that holds a path tells its file system."""
+    mounts = tmp_path / "mounts"
+    mounts.write_text(MOUNTS)
+    assert sqlite.file_system(Path(path), mounts) == kind
+
+
+def test_network_file_system_is_refused(tmp_path, monkeypatch):
+    """A store on a network file system is refused by the file system's name before anything is made."""
+    mounts = tmp_path / "mounts"
+    mounts.write_text(f"server:/export {tmp_path}/far nfs4 rw 0 0\n")
+    monkeypatch.setattr(sqlite, "MOUNTS", mounts)
+    with pytest.raises(StoreError, match="network file system .nfs4."):
+        open_store(str(tmp_path / "far" / "jobs.db"))
+    assert not (tmp_path / "far").exists()
+
+
+def test_synchronous_is_full_for_what_must_last_and_normal_for_claims(store):
+    """A submission syncs its commit, a claim leaves that to the next one that does."""
+    with store.write() as connection:
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
+    with store.write(durable=False) as connection:
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 1
+    with store.write() as connection:
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
+
+
+def test_synchronous_normal_is_an_option_of_the_url(tmp_path):
+    """synchronous=normal in the URL holds for all writes, and travels with the store's URL to its worker."""
+    store = connect(f"sqlite:///{tmp_path}/jobs.db?synchronous=normal")
+    with store.write() as connection:
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 1
+    assert store.url.endswith("?synchronous=normal")
+    store.close()
+
+
+def test_wakeup_hints_at_others_commits_only(store_path, store):
+    """Another connection's commit is a change, the own one is none."""
+    wakeup = store.wakeup()
+    submit(store, "own")
+    assert wakeup.wait(0) is False
+    other = connect(str(store_path))
+    submit(other, "others")
+    assert wakeup.wait(5) is True
+    assert wakeup.wait(0) is False
+    other.close()
+    wakeup.close()
+
+
+def test_wakeup_without_inotify_polls(store_path, store, monkeypatch):
+    """Where the platform has no watch, a change is seen all the same."""
+    monkeypatch.setattr(sqlite, "_watch", lambda _path: None)
+    wakeup = store.wakeup()
+    assert wakeup.fileno() is None
+    thread = threading.Thread(target=lambda: _submit_elsewhere(store_path))
+    thread.start()
+    assert wakeup.wait(10) is True
+    thread.join()
+    wakeup.close()
+
+
+def _submit_elsewhere(path: Path) -> None:
+    other = connect(str(path))
+    submit(other, "elsewhere")
+    other.close()
+
+
+def test_old_sqlite_is_refused_by_its_version():
+    """A library without what the statements need is named with its version, and the remedy."""
+    with pytest.raises(StoreError, match="has SQLite 3.34.1, and rxsql needs 3.38.0"):
+        sqlite.refuse_old((3, 34, 1))
+    sqlite.refuse_old((3, 38, 0))
