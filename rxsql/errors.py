@@ -34,6 +34,10 @@ class StoreLockedError(StoreError):
     """Somebody else holds the store's lock for longer than rxsql waits."""
 
 
+class StoreUnreachableError(StoreError):
+    """The connection to the store was lost, or another transaction was in the way: the same may work a moment later."""
+
+
 class SchemaVersionError(StoreError):
     """The store's tables are of another version than this package."""
 
@@ -135,6 +139,10 @@ class RemoteTraceback(Exception):  # noqa: N818 - the cause of an exception, nev
 
 class FailedRunsWarning(UserWarning):
     """Some runs of a finished job failed; their exceptions stand in the result list."""
+
+
+class NoWorkerWarning(UserWarning):
+    """A job waits, and no live worker has the Python version that it needs."""
 
 
 class UncollectedResultsWarning(UserWarning):

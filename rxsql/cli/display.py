@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+import warnings
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +16,7 @@ from rich.text import Text
 from rxsql.models import RxRemoteJobStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 _NO_LIMIT = 100_000  # columns of a pipe: nothing is cut there
 _STYLES = {
@@ -43,6 +45,14 @@ def complain(message: str) -> None:
 def note(message: str) -> None:
     """Say something beside the data, on stderr."""
     console(stderr=True).print(Text(message, "dim"))
+
+
+@contextmanager
+def warnings_as_notes() -> Iterator[None]:
+    """Show each warning as one line on stderr: a command has no line of source that the reader knows."""
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_, **__: note(str(message))
+        yield
 
 
 def status_text(status: RxRemoteJobStatus) -> Text:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from rxsql.client import autostart
+from rxsql.cli import display
 from rxsql.client.waiting import ConsoleTail
+from rxsql.client.watch import Watch
 from rxsql.errors import JobNotFoundError
 from rxsql.models import RxRemoteJobStatus
 from rxsql.store import jobs
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from rxsql.store.engine import Store
 
 _LOOK_SECONDS = 0.5
-_WORKER_SECONDS = 1.0
 
 
 def follow(
@@ -36,8 +35,8 @@ def follow(
     """
     tail = ConsoleTail(store, job_id)
     said: RxRemoteJobStatus | None = None
-    worker_due = time.monotonic() + _WORKER_SECONDS
-    with closing(store.wakeup()) as wakeup:
+    watch = Watch(store, job_id, stacklevel=1)
+    with display.warnings_as_notes(), closing(store.wakeup()) as wakeup:
         while True:
             status = jobs.job_status(store, job_id)
             if status is RxRemoteJobStatus.MISSING:
@@ -50,7 +49,5 @@ def follow(
             if status.is_final:
                 return status
             tail.show(on_text)
-            if time.monotonic() >= worker_due:
-                autostart.ensure_worker(store)
-                worker_due = time.monotonic() + _WORKER_SECONDS
+            watch.look()
             wakeup.wait(_LOOK_SECONDS)

@@ -157,10 +157,12 @@ def status(job_id: JobId, as_json: AsJson = False, store: StoreName = None) -> N
 
     The exit code says it too.
     """
+    from rxsql.client.watch import why_not_running
     from rxsql.store.jobs import get_job, task_counts
 
     found = store_with(store, job_id)
     job = get_job(found, job_id)
+    waits = why_not_running(found, job)
     counts = task_counts(found, job.job_key)
     tasks: dict[str, int] = {}
     for state, _, count in counts:
@@ -168,9 +170,11 @@ def status(job_id: JobId, as_json: AsJson = False, store: StoreName = None) -> N
     workers = sorted({worker_id for _, worker_id, _ in counts if worker_id})
     if as_json:
         more = {"tasks": tasks, "workers": workers, "store": found.label, "context": json.loads(job.context)}
-        display.print_json(_row(job) | more)
+        display.print_json(_row(job) | more | {"waits": waits})
     else:
         _print_job(found, job, tasks, workers)
+        if waits:
+            display.note(f"\nIt waits: {waits}")
     raise typer.Exit(exit_of(job.status))
 
 
@@ -252,7 +256,8 @@ def wait(job_ids: JobIds, store: StoreName = None) -> None:
         get_job(found, job_id)  # a wrong id is told before the first wait
     codes: list[Exit] = []
     for job_id in job_ids:
-        wait_for(found, job_id)
+        with display.warnings_as_notes():
+            wait_for(found, job_id)
         job = get_job(found, job_id)
         codes.append(exit_of(job.status))
         _print_end(job)

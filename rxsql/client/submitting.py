@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from rxsql import payload
-from rxsql.client import autostart
+from rxsql.client import autostart, watch
 from rxsql.client.handle import RxRemoteJob, remember
 from rxsql.models import NewJob, NewTask
 from rxsql.settings import Settings
@@ -52,6 +52,8 @@ def submit(
     remember(job)
     # Once more: the worker may have been idle for long, and have left just before the job came in.
     autostart.ensure_worker(store)
+    if not where.wait:  # a waiting call tells it while it waits
+        watch.warn_if_stuck(store, new.job_id, new.python, stacklevel=3)
     return job
 
 

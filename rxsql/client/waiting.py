@@ -1,14 +1,13 @@
-"""Waits for a job: looks when the store hints at a change, shows lines and progress, keeps a worker alive."""
+"""Waits for a job: looks when the store hints at a change, shows lines and progress, watches over the worker."""
 
 from __future__ import annotations
 
 import sys
-import time
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from rxsql.client import autostart
 from rxsql.client.progress import ProgressBar
+from rxsql.client.watch import Watch
 from rxsql.errors import JobNotFoundError
 from rxsql.models import RxRemoteJobStatus
 from rxsql.store import jobs
@@ -20,14 +19,14 @@ if TYPE_CHECKING:
     from rxsql.store.engine import Store
 
 _LOOK_SECONDS = 0.5
-_WORKER_SECONDS = 1.0  # how often to see whether a worker is alive
 _PAGE = 500
 
 
 def wait_for(store: Store, job_id: str, *, show_console: bool = False) -> RxRemoteJobStatus:
     """Wait until a job has ended; return its status.
 
-    Ctrl-C ends the wait, not the job, and says how to come back to it.
+    Ctrl-C ends the wait, not the job, and says how to come back to it. While no live worker can run the job, a
+    `NoWorkerWarning` says so, and whose line it names is the caller's caller's.
 
     Raises:
         JobNotFoundError: The store does not know the id.
@@ -42,8 +41,8 @@ def wait_for(store: Store, job_id: str, *, show_console: bool = False) -> RxRemo
 
 def _wait(store: Store, job_id: str, *, show_console: bool) -> RxRemoteJobStatus:
     tail = ConsoleTail(store, job_id) if show_console else None
+    watch = Watch(store, job_id, stacklevel=4)
     with closing(store.wakeup()) as wakeup, ProgressBar(job_id) as bar:
-        worker_due = time.monotonic() + _WORKER_SECONDS
         while True:
             status = jobs.job_status(store, job_id)
             if status is RxRemoteJobStatus.MISSING:
@@ -54,9 +53,7 @@ def _wait(store: Store, job_id: str, *, show_console: bool) -> RxRemoteJobStatus
                 bar.update(jobs.get_job(store, job_id))
             if status.is_final:
                 return status
-            if time.monotonic() >= worker_due:
-                autostart.ensure_worker(store)
-                worker_due = time.monotonic() + _WORKER_SECONDS
+            watch.look()
             wakeup.wait(_LOOK_SECONDS)
 
 

@@ -9,7 +9,7 @@ import threading
 from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol
 
 import sqlalchemy as sa
 
@@ -17,14 +17,12 @@ from rxsql.errors import NotSupportedError, SchemaVersionError, StoreError
 from rxsql.settings import Settings, default_store
 from rxsql.store import sqlfiles
 from rxsql.store.tables import SCHEMA_VERSION
-from rxsql.storename import is_odbc
+from rxsql.storename import is_odbc, redacted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
     from sqlalchemy.engine import Connection, Engine
-
-T = TypeVar("T")
 
 
 class Wakeup(Protocol):
@@ -61,6 +59,11 @@ class Dialect(Protocol):
 
     def writer(self, engine: Engine, *, durable: bool) -> Engine:
         """Return the same engine for short write transactions, which wait for the disk or need not."""
+
+    def insert_many(
+        self, connection: Connection, statement: sa.TextClause, rows: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """Insert rows in as few statements as this database can."""
 
     def wakeup(self, engine: Engine, own: str) -> Wakeup:
         """Return a new hint for changes by others than the sender `own`."""
@@ -112,6 +115,11 @@ class Store:
         """Return a statement of this dialect by its file's name."""
         return _statement(self.dialect.name, name)
 
+    def insert_many(self, connection: Connection, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Insert rows, all with the same columns, by the statement of that name; nothing where there are none."""
+        if rows:
+            self.dialect.insert_many(connection, self.sql(name), rows)
+
     def wakeup(self) -> Wakeup:
         """Return a new hint for changes in this store; close it."""
         return self.dialect.wakeup(self._engine, self._sender)
@@ -136,6 +144,7 @@ def _statement(dialect: str, name: str) -> sa.TextClause:
 _DIALECTS = {
     "sqlite": "rxsql.store.dialects.sqlite",
     "postgresql": "rxsql.store.dialects.postgresql",
+    "mssql": "rxsql.store.dialects.mssql",
 }
 _open: dict[tuple[int, str], Store] = {}
 _lock = threading.Lock()
@@ -175,17 +184,16 @@ def dialect_for(name: str) -> Dialect:
     if not name.strip():
         raise StoreError("The store's name is empty. Give a path, or a URL such as sqlite:///jobs.db.")
     if is_odbc(name):
-        raise NotSupportedError(
-            "This version of rxsql has no SQL Server store yet. Run the script with `rxsql run script.py`, or set "
-            "RXSQL_STORE to the path of an SQLite file: it takes the place of the server that the script names."
+        name = sa.URL.create("mssql+pyodbc", query={"odbc_connect": name}).render_as_string(
+            hide_password=False
         )
     if "://" not in name:
         name = f"sqlite:///{name}"
     try:
         url = sa.make_url(name)
-    except sa.exc.ArgumentError:
+    except (sa.exc.ArgumentError, ValueError):
         raise StoreError(
-            f"{name!r} is neither a path nor a URL. Give a path, or a URL such as sqlite:///jobs.db."
+            f"{redacted(name)!r} is neither a path nor a URL. Give a path, or a URL such as sqlite:///jobs.db."
         ) from None
     module = _DIALECTS.get(url.get_backend_name())
     if module is None:

@@ -33,8 +33,7 @@ def install(store: Store) -> int:
             raise SchemaVersionError(store.label, found, SCHEMA_VERSION)
         for statement in sqlfiles.statements(sqlfiles.script(store.dialect.name)):
             connection.exec_driver_sql(statement)
-        if found == 0:
-            connection.execute(sa.insert(schema_version).values(version=SCHEMA_VERSION))
+    store.close()  # the script's SET options end with its connection
     return SCHEMA_VERSION
 
 

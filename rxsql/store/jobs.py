@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from rxsql.errors import JobNotFoundError
 from rxsql.models import ConsoleChunk, Job, Outcome, Purged, RxRemoteJobStatus
+from rxsql.store.retry import retried
 from rxsql.store.tables import (
     Key,
     console_chunks,
@@ -84,6 +85,7 @@ _DROP_UNUSED_FUNCTION = sa.delete(functions).where(
 )
 
 
+@retried
 def job_status(store: Store, job_id: str) -> RxRemoteJobStatus:
     """Return where a job stands; cheap, and never an error for an unknown id."""
     with store.read() as connection:
@@ -95,6 +97,7 @@ def _status(status: str, purged_at: object) -> RxRemoteJobStatus:
     return RxRemoteJobStatus(status) if purged_at is None else RxRemoteJobStatus.UNDETERMINED
 
 
+@retried
 def get_job(store: Store, job_id: str) -> Job:
     """Return a job with its progress.
 
@@ -108,6 +111,7 @@ def get_job(store: Store, job_id: str) -> Job:
     return _job(row)
 
 
+@retried
 def list_jobs(
     store: Store,
     *,
@@ -150,13 +154,15 @@ def _job(row: Any) -> Job:
     )
 
 
+@retried
 def fetch_outcomes(store: Store, job_key: int, *, after: int, limit: int) -> list[Outcome]:
     """Return a page of a job's outcomes in the order of their runs."""
     with store.read() as connection:
         rows = connection.execute(_OUTCOMES, {"job_key": job_key, "after": after, "page": limit})
-        return [Outcome(*row) for row in rows]
+        return [Outcome(*row) for row in rows.all()]
 
 
+@retried
 def first_failure(store: Store, job_key: int) -> Outcome | None:
     """Return the first failed run's outcome."""
     with store.read() as connection:
@@ -164,6 +170,7 @@ def first_failure(store: Store, job_key: int) -> Outcome | None:
     return None if row is None else Outcome(*row)
 
 
+@retried
 def fetch_console(store: Store, job_key: int, *, after: int, limit: int) -> list[tuple[int, ConsoleChunk]]:
     """Return a page of console chunks written after the chunk `after`, each with its key."""
     with store.read() as connection:
@@ -181,10 +188,11 @@ def fetch_console(store: Store, job_key: int, *, after: int, limit: int) -> list
                     bool(row.partial),
                 ),
             )
-            for row in connection.execute(_CONSOLE, {"job_key": job_key, "after": after, "page": limit})
+            for row in connection.execute(_CONSOLE, {"job_key": job_key, "after": after, "page": limit}).all()
         ]
 
 
+@retried
 def cancel(store: Store, job_id: str) -> bool:
     """Cancel an open job and remove what it stored; return False when it had ended already.
 
@@ -199,6 +207,7 @@ def cancel(store: Store, job_id: str) -> bool:
     return True
 
 
+@retried
 def purge(store: Store, job_id: str, *, durable: bool = True) -> Purged:
     """Remove a job's tasks, inputs, results and console lines; its row stays and says so.
 
@@ -256,6 +265,7 @@ _TASK_COUNTS = (
 )
 
 
+@retried
 def task_counts(store: Store, job_key: int) -> list[tuple[str, str | None, int]]:
     """Return how many of a job's tasks are in each status at each worker, as (status, worker id, count)."""
     with store.read() as connection:

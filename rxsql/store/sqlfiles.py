@@ -6,8 +6,11 @@ import re
 from functools import cache
 from pathlib import Path
 
+_GO = re.compile(r"^GO[ \t]*$", re.MULTILINE)
+_STATEMENT = re.compile(r"(?:\$\$.*?\$\$|[^;]|;(?!\s*$))+", re.DOTALL | re.MULTILINE)
 _PACKAGED = Path(__file__).parent.parent / "sql"
 _CHECKOUT = Path(__file__).parent.parent.parent / "sql"
+_SCRIPT = ("schema.sql", "views.sql", "roles.sql")
 
 
 def sql_root() -> Path:
@@ -25,11 +28,16 @@ def query(dialect: str, name: str) -> str:
 
 def script(dialect: str) -> str:
     """Return all that installs the schema, as one text a DBA can read and run."""
-    folder = sql_root() / dialect
-    return "\n".join((folder / name).read_text(encoding="utf-8") for name in ("schema.sql", "views.sql"))
+    files = (sql_root() / dialect / name for name in _SCRIPT)
+    return "\n".join(file.read_text(encoding="utf-8") for file in files if file.exists())
 
 
 def statements(text: str) -> list[str]:
-    """Split a script at the semicolons that end its lines, dropping comment lines."""
+    """Split a script into what is sent at once, dropping comment lines.
+
+    A script with lines that are just GO is split there, into batches; another at the semicolons that end its lines,
+    except between $$ and $$.
+    """
     bare = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("--"))
-    return [part.strip() for part in re.split(r";\s*$", bare, flags=re.MULTILINE) if part.strip()]
+    parts = _GO.split(bare) if _GO.search(bare) else _STATEMENT.findall(bare)
+    return [part.strip() for part in parts if part.strip()]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from rxsql.errors import JobExistsError
-from rxsql.store.tables import SHARED_INPUT, inputs, jobs, task_rows
+from rxsql.store.tables import SHARED_INPUT, jobs
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 
 _ADD_JOB = sa.insert(jobs)
-_ADD_INPUTS = sa.insert(inputs)
-_ADD_TASKS = sa.insert(task_rows)
 
 
 def add_job(store: Store, job: NewJob, *, inline_bytes: int) -> int:
@@ -41,8 +39,8 @@ def add_job(store: Store, job: NewJob, *, inline_bytes: int) -> int:
             job_key = _add_row(connection, job, function_hash)
         except sa.exc.IntegrityError as error:
             raise JobExistsError(job.job_id) from error
-        _add_inputs(connection, job_key, job, inline_bytes)
-        _add_tasks(connection, job_key, job, inline_bytes)
+        _add_inputs(connection, store, job_key, job, inline_bytes)
+        _add_tasks(connection, store, job_key, job, inline_bytes)
         store.notify(connection)
     return job_key
 
@@ -69,7 +67,7 @@ def _add_row(connection: Connection, job: NewJob, function_hash: str) -> int:
     return int(inserted[0]) if inserted else 0
 
 
-def _add_inputs(connection: Connection, job_key: int, job: NewJob, inline_bytes: int) -> None:
+def _add_inputs(connection: Connection, store: Store, job_key: int, job: NewJob, inline_bytes: int) -> None:
     rows = [
         {"job_key": job_key, "task": number, "body": task.input}
         for number, task in enumerate(job.tasks)
@@ -77,11 +75,10 @@ def _add_inputs(connection: Connection, job_key: int, job: NewJob, inline_bytes:
     ]
     if job.shared_input is not None:
         rows.append({"job_key": job_key, "task": SHARED_INPUT, "body": job.shared_input})
-    if rows:
-        connection.execute(_ADD_INPUTS, rows)
+    store.insert_many(connection, "insert_inputs", rows)
 
 
-def _add_tasks(connection: Connection, job_key: int, job: NewJob, inline_bytes: int) -> None:
+def _add_tasks(connection: Connection, store: Store, job_key: int, job: NewJob, inline_bytes: int) -> None:
     rows = [
         {
             "job_key": job_key,
@@ -92,4 +89,4 @@ def _add_tasks(connection: Connection, job_key: int, job: NewJob, inline_bytes: 
         }
         for number, task in enumerate(job.tasks)
     ]
-    connection.execute(_ADD_TASKS, rows)
+    store.insert_many(connection, "insert_tasks", rows)

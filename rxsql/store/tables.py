@@ -19,11 +19,13 @@ from sqlalchemy import (
     SmallInteger,
     String,
     Table,
-    Text,
     TypeDecorator,
+    Unicode,
+    UnicodeText,
     UniqueConstraint,
     text,
 )
+from sqlalchemy.dialects.mssql import DATETIME2, VARBINARY
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
@@ -63,7 +65,9 @@ class UtcDateTime(TypeDecorator[datetime]):
 
     def load_dialect_impl(self, dialect: Dialect) -> Any:
         """Keep a database's own type where it has one."""
-        return dialect.type_descriptor(String(26).with_variant(DateTime(), "mssql", "postgresql"))
+        return dialect.type_descriptor(
+            String(26).with_variant(DateTime(timezone=True), "postgresql").with_variant(DATETIME2(3), "mssql")  # type: ignore[no-untyped-call]
+        )
 
     def process_result_value(self, value: Any, _dialect: Dialect) -> datetime | None:
         """Return an aware datetime."""
@@ -89,6 +93,7 @@ def _compile_now(_element: now, compiler: Any, **_: Any) -> str:
 
 
 Flag = Integer
+Blob = LargeBinary().with_variant(VARBINARY("max"), "mssql")  # type: ignore[no-untyped-call]
 Key = BigInteger().with_variant(Integer(), "sqlite")
 
 
@@ -101,7 +106,7 @@ def _now(name: str) -> Column[Any]:
 schema_version = Table(
     "schema_version",
     metadata,
-    Column("version", Integer, nullable=False),
+    Column("version", Integer, nullable=False, autoincrement=False),
     _now("installed_at"),
     PrimaryKeyConstraint("version"),
 )
@@ -110,7 +115,7 @@ functions = Table(
     "functions",
     metadata,
     Column("function_hash", String(64), nullable=False),
-    Column("body", LargeBinary, nullable=False),
+    Column("body", Blob, nullable=False),
     PrimaryKeyConstraint("function_hash"),
 )
 
@@ -118,8 +123,8 @@ jobs = Table(
     "jobs",
     metadata,
     Column("job_key", Key, nullable=False),
-    Column("job_id", String(128), nullable=False),
-    Column("name", String(256), nullable=False),
+    Column("job_id", Unicode(128), nullable=False),
+    Column("name", Unicode(256), nullable=False),
     Column("status", String(16), nullable=False, server_default="queued"),
     Column("run_count", Integer, nullable=False),
     Column("done_runs", Integer, nullable=False, server_default="0"),
@@ -128,15 +133,15 @@ jobs = Table(
     Column("max_attempts", Integer, nullable=False),
     Column("continue_on_failure", Flag, nullable=False),
     Column("has_inputs", Flag, nullable=False),
-    Column("packages_to_load", Text, nullable=False),
+    Column("packages_to_load", UnicodeText, nullable=False),
     Column("execution_timeout_seconds", Integer, nullable=False),
     Column("auto_cleanup", Flag, nullable=False),
     Column("console_output", Flag, nullable=False),
-    Column("context", Text, nullable=False),
+    Column("context", UnicodeText, nullable=False),
     Column("python", String(8), nullable=False),
     Column("function_hash", String(64), nullable=False),
-    Column("submitted_by", String(256), nullable=False),
-    Column("error", Text),
+    Column("submitted_by", Unicode(256), nullable=False),
+    Column("error", UnicodeText),
     _now("created_at"),
     Column("started_at", UtcDateTime),
     Column("finished_at", UtcDateTime),
@@ -152,8 +157,8 @@ workers = Table(
     "workers",
     metadata,
     Column("worker_key", Key, nullable=False),
-    Column("worker_id", String(128), nullable=False),
-    Column("host", String(256), nullable=False),
+    Column("worker_id", Unicode(128), nullable=False),
+    Column("host", Unicode(256), nullable=False),
     Column("pid", Integer, nullable=False),
     Column("python", String(8), nullable=False),
     Column("version", String(32), nullable=False),
@@ -180,8 +185,8 @@ task_rows = Table(
     Column("started_at", UtcDateTime),
     Column("finished_at", UtcDateTime),
     Column("seconds", Float),
-    Column("error", Text),
-    Column("input", LargeBinary),
+    Column("error", UnicodeText),
+    Column("input", Blob),
     PrimaryKeyConstraint("job_key", "task"),
     CheckConstraint(STATUSES, name="ck_task_rows_status"),
     sqlite_with_rowid=False,
@@ -206,7 +211,7 @@ inputs = Table(
     metadata,
     Column("job_key", Key, nullable=False),
     Column("task", Integer, nullable=False),
-    Column("body", LargeBinary, nullable=False),
+    Column("body", Blob, nullable=False),
     PrimaryKeyConstraint("job_key", "task"),
 )
 
@@ -215,9 +220,9 @@ results = Table(
     metadata,
     Column("job_key", Key, nullable=False),
     Column("run", Integer, nullable=False),
-    Column("body", LargeBinary),
-    Column("error", Text),
-    Column("traceback", Text),
+    Column("body", Blob),
+    Column("error", UnicodeText),
+    Column("traceback", UnicodeText),
     PrimaryKeyConstraint("job_key", "run"),
     sqlite_with_rowid=False,
 )
@@ -232,7 +237,7 @@ console_chunks = Table(
     Column("attempt", SmallInteger().with_variant(Integer(), "sqlite"), nullable=False),
     Column("stream", String(8), nullable=False),
     Column("first_line", Integer, nullable=False),
-    Column("lines", Text, nullable=False),
+    Column("lines", UnicodeText, nullable=False),
     Column("partial", Flag, nullable=False),
     _now("written_at"),
     PrimaryKeyConstraint("chunk_key"),
@@ -243,7 +248,7 @@ Index("ix_console_chunks_job_key", console_chunks.c.job_key, console_chunks.c.ch
 job_progress = Table(
     "job_progress",
     views,
-    Column("job_id", String(128)),
+    Column("job_id", Unicode(128)),
     Column("done_runs", Integer),
     Column("failed_runs", Integer),
 )

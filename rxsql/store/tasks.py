@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from rxsql.models import OpenJob, RxRemoteJobStatus, Task, WorkItem, Written
-from rxsql.store.tables import SHARED_INPUT, Key, console_chunks, functions, inputs, jobs, now, results, slots
+from rxsql.store.tables import SHARED_INPUT, Key, functions, inputs, jobs, now, results, slots
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -50,7 +50,6 @@ _RUNS_DONE = sa.select(results.c.run).where(
     results.c.job_key == _OF_JOB, results.c.run.between(sa.bindparam("first"), sa.bindparam("last"))
 )
 _NUL = "\N{SYMBOL FOR NULL}"
-_ADD_CHUNKS = sa.insert(console_chunks)
 
 
 def open_jobs(store: Store, worker_key: int, python: str, *, limit: int) -> list[OpenJob]:
@@ -172,7 +171,7 @@ def report(store: Store, worker_key: int, news: Report) -> Written:
         others = _touched(news) - {(end.job_key, end.task, end.attempt) for end in news.ends}
         held |= _own_tasks(connection, store, worker_key, others)
         _insert_results(connection, store, [o for o in news.outcomes if (o.job_key, o.task) in held])
-        _insert_console(connection, [c for c in news.chunks if (c.job_key, c.task) in held])
+        _insert_console(connection, store, [c for c in news.chunks if (c.job_key, c.task) in held])
         ended = _finish_jobs(connection, store, {end.job_key for end in news.ends})
         if ended or news.chunks:
             store.notify(connection)
@@ -216,18 +215,17 @@ def _own_tasks(
 
 
 def _insert_results(connection: Connection, store: Store, outcomes: Sequence[RunOutcome]) -> None:
-    if outcomes:
-        rows = [
-            {
-                "job_key": o.job_key,
-                "run": o.outcome.run,
-                "body": o.outcome.value,
-                "error": _readable(o.outcome.error),
-                "traceback": _readable(o.outcome.traceback),
-            }
-            for o in outcomes
-        ]
-        connection.execute(store.sql("insert_results"), rows)
+    rows = [
+        {
+            "job_key": o.job_key,
+            "run": o.outcome.run,
+            "body": o.outcome.value,
+            "error": _readable(o.outcome.error),
+            "traceback": _readable(o.outcome.traceback),
+        }
+        for o in outcomes
+    ]
+    store.insert_many(connection, "insert_results", rows)
 
 
 def _readable(text: str | None) -> str | None:
@@ -235,17 +233,16 @@ def _readable(text: str | None) -> str | None:
     return text.replace("\0", _NUL).encode(errors="replace").decode() if text else text
 
 
-def _insert_console(connection: Connection, chunks: Sequence[ConsoleChunk]) -> None:
-    if chunks:
-        rows = [
-            {
-                **asdict(chunk),
-                "lines": _readable(json.dumps(chunk.lines, ensure_ascii=False).replace(r"\u0000", _NUL)),
-                "partial": int(chunk.partial),
-            }
-            for chunk in chunks
-        ]
-        connection.execute(_ADD_CHUNKS, rows)
+def _insert_console(connection: Connection, store: Store, chunks: Sequence[ConsoleChunk]) -> None:
+    rows = [
+        {
+            **asdict(chunk),
+            "lines": _readable(json.dumps(chunk.lines, ensure_ascii=False).replace(r"\u0000", _NUL)),
+            "partial": int(chunk.partial),
+        }
+        for chunk in chunks
+    ]
+    store.insert_many(connection, "insert_console", rows)
 
 
 def release(store: Store, worker_key: int, tasks: Sequence[tuple[Task, int]]) -> None:
@@ -285,7 +282,6 @@ def reap(store: Store, worker_key: int, error: str) -> None:
             for row in failed
             for run in range(row.first_run, row.first_run + row.run_count)
         ]
-        if lost:
-            connection.execute(store.sql("insert_results"), lost)
+        store.insert_many(connection, "insert_results", lost)
         connection.execute(_DROP_WORKERS_SLOTS, {"worker_key": worker_key})
         _finish_jobs(connection, store, {row.job_key for row in failed})

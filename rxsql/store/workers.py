@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from rxsql.models import Worker
+from rxsql.store.retry import retried
 from rxsql.store.tables import as_utc, now, workers
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ def stop_if_idle(store: Store, worker_key: int) -> bool:
         )
 
 
+@retried
 def list_workers(store: Store) -> list[Worker]:
     """Return all workers, the newest first; one whose process is gone from this host is not alive."""
     with store.read() as connection:
@@ -85,6 +87,7 @@ def _worker(row: dict[str, object]) -> Worker:
     return Worker(**row)  # type: ignore[arg-type]
 
 
+@retried
 def has_live_worker(store: Store, python: str) -> bool:
     """Whether some live worker runs this Python minor version."""
     with store.read() as connection:

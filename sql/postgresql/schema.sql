@@ -139,3 +139,6 @@ CREATE TABLE IF NOT EXISTS rx.console_chunks (
 );
 
 CREATE INDEX IF NOT EXISTS ix_console_chunks_job_key ON rx.console_chunks (job_key, chunk_key);
+
+INSERT INTO rx.schema_version (version) VALUES (1)
+ON CONFLICT (version) DO NOTHING;

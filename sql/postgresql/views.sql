@@ -30,14 +30,14 @@ SELECT
     console_chunks.run,
     console_chunks.attempt,
     console_chunks.stream,
-    console_chunks.first_line + line.position - 1 AS line,
-    line.value AS text,
+    console_chunks.first_line + line.place - 1 AS line,
+    line.said AS text,
     console_chunks.written_at,
     console_chunks.chunk_key
 FROM rx.console_chunks
 INNER JOIN rx.jobs ON console_chunks.job_key = jobs.job_key
 CROSS JOIN
-    JSON_ARRAY_ELEMENTS_TEXT(CAST(console_chunks.lines AS JSON)) WITH ORDINALITY AS line (value, position);
+    JSON_ARRAY_ELEMENTS_TEXT(CAST(console_chunks.lines AS JSON)) WITH ORDINALITY AS line (said, place);
 
 DROP VIEW IF EXISTS rx.job_progress;
 
@@ -76,3 +76,38 @@ FROM (
         jobs.error
     FROM rx.jobs
 ) AS counted;
+
+-- How many tasks could start now if there were children for them: queued ones, within each job's num_tasks. A
+-- scaler reads it; tasks that a worker has already do not count.
+DROP VIEW IF EXISTS rx.queue_depth;
+
+CREATE VIEW rx.queue_depth AS
+SELECT COALESCE(SUM(waiting.could_start), 0) AS depth
+FROM (
+    SELECT
+        CASE
+            WHEN counted.num_tasks = 0 THEN counted.queued
+            WHEN counted.num_tasks <= counted.slots THEN 0
+            WHEN counted.queued < counted.num_tasks - counted.slots THEN counted.queued
+            ELSE counted.num_tasks - counted.slots
+        END AS could_start
+    FROM (
+        SELECT
+            jobs.num_tasks,
+            COALESCE((
+                SELECT SUM(slots.slots)
+                FROM rx.slots
+                WHERE slots.job_key = jobs.job_key
+            ), 0) AS slots,
+            (
+                SELECT COUNT(*)
+                FROM rx.task_rows
+                WHERE
+                    task_rows.job_key = jobs.job_key
+                    AND task_rows.status = 'queued'
+                    AND task_rows.status IN ('queued', 'running')
+            ) AS queued
+        FROM rx.jobs
+        WHERE jobs.status IN ('queued', 'running')
+    ) AS counted
+) AS waiting;

@@ -136,3 +136,5 @@ CREATE TABLE IF NOT EXISTS console_chunks (
 );
 
 CREATE INDEX IF NOT EXISTS ix_console_chunks_job_key ON console_chunks (job_key, chunk_key);
+
+INSERT OR IGNORE INTO schema_version (version) VALUES (1);

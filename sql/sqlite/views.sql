@@ -75,3 +75,38 @@ FROM (
         jobs.error
     FROM jobs
 ) AS counted;
+
+-- How many tasks could start now if there were children for them: queued ones, within each job's num_tasks. A
+-- scaler reads it; tasks that a worker has already do not count.
+DROP VIEW IF EXISTS queue_depth;
+
+CREATE VIEW queue_depth AS
+SELECT COALESCE(SUM(waiting.could_start), 0) AS depth
+FROM (
+    SELECT
+        CASE
+            WHEN counted.num_tasks = 0 THEN counted.queued
+            WHEN counted.num_tasks <= counted.slots THEN 0
+            WHEN counted.queued < counted.num_tasks - counted.slots THEN counted.queued
+            ELSE counted.num_tasks - counted.slots
+        END AS could_start
+    FROM (
+        SELECT
+            jobs.num_tasks,
+            COALESCE((
+                SELECT SUM(slots.slots)
+                FROM slots
+                WHERE slots.job_key = jobs.job_key
+            ), 0) AS slots,
+            (
+                SELECT COUNT(*)
+                FROM task_rows
+                WHERE
+                    task_rows.job_key = jobs.job_key
+                    AND task_rows.status = 'queued'
+                    AND task_rows.status IN ('queued', 'running')
+            ) AS queued
+        FROM jobs
+        WHERE jobs.status IN ('queued', 'running')
+    ) AS counted
+) AS waiting;

@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from rxsql.store import sqlfiles
-from rxsql.store.tables import metadata
+from rxsql.store.tables import SCHEMA_VERSION, metadata
 
 DIALECTS = sorted(path.name for path in sqlfiles.sql_root().iterdir() if path.is_dir())
 QUERIES = sorted(sqlfiles.sql_root().glob("*/queries/*.sql"))
@@ -61,14 +61,39 @@ def test_statements_are_split_at_the_semicolons_that_end_lines() -> None:
     assert sqlfiles.statements(text) == ["CREATE TABLE a (\n    b TEXT DEFAULT 'x;y'\n)", "DROP TABLE a"]
 
 
+def test_a_script_with_go_is_split_into_batches() -> None:
+    """Lines that are just GO end batches, and semicolons do not; a word that begins with GO is no such line."""
+    text = "SET NOCOUNT ON;\nSELECT 1;\nGO\n-- GO\nGOTO there;\nGO  \n"
+    assert sqlfiles.statements(text) == ["SET NOCOUNT ON;\nSELECT 1;", "GOTO there;"]
+
+
+def test_a_block_is_one_statement() -> None:
+    """What stands between $$ and $$ is not split."""
+    text = "DO $$\nBEGIN\n    GRANT a TO b;\nEND;\n$$;\nDROP TABLE a;\n"
+    assert sqlfiles.statements(text) == ["DO $$\nBEGIN\n    GRANT a TO b;\nEND;\n$$", "DROP TABLE a"]
+
+
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_a_script_loses_nothing_when_it_is_split(dialect: str) -> None:
-    """The split statements of a dialect's script are its CREATE and DROP statements, one each."""
+    """The split statements of a dialect's script are its CREATE, DROP, INSERT and DO statements, one each; or its batches."""
     text = sqlfiles.script(dialect)
     statements = sqlfiles.statements(text)
-    starts = re.findall(r"^(?:CREATE|DROP) \w+", text, re.MULTILINE)
-    assert [re.match(r"\w+ \w+", statement).group() for statement in statements] == starts
+    if "\nGO\n" in text:
+        assert len(statements) == text.count("\nGO\n") + text.endswith("\nGO")
+        assert "".join(statements).count("CREATE TABLE") == text.count("CREATE TABLE")
+        return
+    starts = re.findall(r"^(?:(?:CREATE|DROP|INSERT) \w+|DO \$\$$)", text, re.MULTILINE)
+    assert [" ".join(statement.split()[:2]) for statement in statements] == starts
     assert len(starts) >= 10
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_script_writes_down_the_version_of_its_tables(dialect: str) -> None:
+    """Whoever runs the script by hand has what `rxsql db init` makes, its version included."""
+    (version,) = re.findall(
+        r"INSERT[^;]*schema_version \(version\) VALUES \((\d+)\)", sqlfiles.script(dialect)
+    )
+    assert int(version) == SCHEMA_VERSION
 
 
 # ---------------------------------------------------------------------------- schema.sql and tables.py are equal

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from rxsql.errors import StoreError
+from rxsql.errors import StoreError, StoreUnreachableError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from sqlalchemy.engine import URL, Connection, Engine
 
     from rxsql.settings import Settings
@@ -23,6 +25,12 @@ _REMEDIES = {
     "25006": "The server is read-only: a replica, or in recovery. Name the primary server.",
     "53300": "The server has no connections left.",
 }
+
+_PASSING_CLASSES = frozenset({"08", "40", "57"})  # connection, rollback by the server, operator
+_PASSING = frozenset({"55P03"})  # lock not available
+_PASSING_REMEDY = (
+    "The server cannot be reached, has closed the connection, or was busy; try again when it is back."
+)
 
 
 class StoreDialect:
@@ -51,8 +59,13 @@ class StoreDialect:
             self._url,
             isolation_level="AUTOCOMMIT",
             execution_options={"schema_translate_map": {None: self.schema}},
-            connect_args={"connect_timeout": max(2, round(self._timeout)), "application_name": "rxsql"},
+            connect_args={
+                "connect_timeout": max(2, round(self._timeout)),
+                "application_name": "rxsql",
+                "options": "-c timezone=utc",
+            },
             pool_recycle=1500,
+            pool_pre_ping=True,
         )
         sa.event.listen(engine, "begin", _begin)
         return engine
@@ -62,6 +75,12 @@ class StoreDialect:
         return engine.execution_options(
             isolation_level="READ COMMITTED", rxsql_begin="durable" if durable else "fast"
         )
+
+    def insert_many(
+        self, connection: Connection, statement: sa.TextClause, rows: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """Insert rows in one statement, which takes an array a column."""
+        connection.execute(statement, {name: [row[name] for row in rows] for name in rows[0]})
 
     def wakeup(self, engine: Engine, own: str) -> NotifyWakeup:
         """Return a hint that listens to notifications."""
@@ -76,8 +95,11 @@ class StoreDialect:
             remedy = _REMEDIES["28P01"]
         if remedy is None and "does not exist" in text and "database" in text:
             remedy = _REMEDIES["3D000"]
-        if remedy is None and (error.connection_invalidated or not state):
-            remedy = "The server cannot be reached, or has closed the connection."
+        passing = (
+            error.connection_invalidated or state[:2] in _PASSING_CLASSES or state in _PASSING or not state
+        )
+        if remedy is None and passing:
+            return StoreUnreachableError(f"The store {self.label}: {_PASSING_REMEDY} ({text})")
         return StoreError(f"The store {self.label}: {remedy or 'it refused a statement.'} ({text})")
 
 

@@ -15,6 +15,8 @@ import sqlalchemy as sa
 from rxsql.errors import StoreError, StoreLockedError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from sqlalchemy.engine import URL, Connection, Engine
 
     from rxsql.settings import Settings
@@ -107,6 +109,12 @@ class StoreDialect:
     def writer(self, engine: Engine, *, durable: bool) -> Engine:
         """Return the engine for write transactions: `_begin` takes the lock, and says how they are synced."""
         return engine.execution_options(rxsql_begin="durable" if durable else "fast")
+
+    def insert_many(
+        self, connection: Connection, statement: sa.TextClause, rows: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """Insert rows one after the other: here that is as quick as it gets."""
+        connection.execute(statement, rows)
 
     def wakeup(self, engine: Engine, _own: str) -> FileWakeup:
         """Return a hint that watches the write-ahead log."""

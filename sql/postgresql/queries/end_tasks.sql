@@ -10,13 +10,13 @@ SET
     finished_at = CLOCK_TIMESTAMP()
 FROM (
     SELECT
-        CAST(entry.fields ->> 0 AS BIGINT) AS job_key,
-        CAST(entry.fields ->> 1 AS INTEGER) AS task,
-        CAST(entry.fields ->> 2 AS SMALLINT) AS attempt,
-        CAST(entry.fields ->> 3 AS INTEGER) AS failed_runs,
-        CAST(entry.fields ->> 4 AS DOUBLE PRECISION) AS seconds,
-        entry.fields ->> 5 AS error
-    FROM JSON_ARRAY_ELEMENTS(CAST(:ends AS JSON)) AS entry (fields)
+        CAST(entry.parts ->> 0 AS BIGINT) AS job_key,
+        CAST(entry.parts ->> 1 AS INTEGER) AS task,
+        CAST(entry.parts ->> 2 AS SMALLINT) AS attempt,
+        CAST(entry.parts ->> 3 AS INTEGER) AS failed_runs,
+        CAST(entry.parts ->> 4 AS DOUBLE PRECISION) AS seconds,
+        entry.parts ->> 5 AS error
+    FROM JSON_ARRAY_ELEMENTS(CAST(:ends AS JSON)) AS entry (parts)
 ) AS ended
 WHERE
     task_rows.job_key = ended.job_key

@@ -16,7 +16,7 @@ FROM (
             FROM rx.slots
             WHERE slots.job_key = jobs.job_key AND slots.worker_key = :worker_key
         ), 0) AS own_slots,
-        EXISTS (
+        EXISTS(
             SELECT 1
             FROM rx.task_rows
             WHERE task_rows.job_key = jobs.job_key AND task_rows.status = 'queued'

@@ -6,10 +6,10 @@ SELECT
     task_rows.job_key,
     task_rows.task
 FROM rx.task_rows
-INNER JOIN JSON_ARRAY_ELEMENTS(CAST(:tasks AS JSON)) AS wanted (fields)
+INNER JOIN JSON_ARRAY_ELEMENTS(CAST(:tasks AS JSON)) AS wanted (parts)
     ON
-        task_rows.job_key = CAST(wanted.fields ->> 0 AS BIGINT)
-        AND task_rows.task = CAST(wanted.fields ->> 1 AS INTEGER)
-        AND task_rows.attempt = CAST(wanted.fields ->> 2 AS SMALLINT)
+        task_rows.job_key = CAST(wanted.parts ->> 0 AS BIGINT)
+        AND task_rows.task = CAST(wanted.parts ->> 1 AS INTEGER)
+        AND task_rows.attempt = CAST(wanted.parts ->> 2 AS SMALLINT)
 WHERE task_rows.worker_key = :worker_key AND task_rows.status = 'running'
 FOR NO KEY UPDATE OF task_rows;

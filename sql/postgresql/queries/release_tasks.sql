@@ -8,11 +8,11 @@ SET
     started_at = NULL
 FROM (
     SELECT
-        CAST(entry.fields ->> 0 AS BIGINT) AS job_key,
-        CAST(entry.fields ->> 1 AS INTEGER) AS task,
-        CAST(entry.fields ->> 2 AS SMALLINT) AS attempt,
-        CAST(entry.fields ->> 3 AS SMALLINT) AS next_attempt
-    FROM JSON_ARRAY_ELEMENTS(CAST(:tasks AS JSON)) AS entry (fields)
+        CAST(entry.parts ->> 0 AS BIGINT) AS job_key,
+        CAST(entry.parts ->> 1 AS INTEGER) AS task,
+        CAST(entry.parts ->> 2 AS SMALLINT) AS attempt,
+        CAST(entry.parts ->> 3 AS SMALLINT) AS next_attempt
+    FROM JSON_ARRAY_ELEMENTS(CAST(:tasks AS JSON)) AS entry (parts)
 ) AS freed
 WHERE
     task_rows.job_key = freed.job_key

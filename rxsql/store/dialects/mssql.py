@@ -1,0 +1,154 @@
+"""SQL Server as a store: schema `rx`, hinted statements in short transactions, polling."""
+
+from __future__ import annotations
+
+import re
+import time
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from rxsql.errors import StoreError, StoreUnreachableError
+from rxsql.store.dialects import odbc, remedies
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sqlalchemy.engine import URL, Connection, Engine
+
+    from rxsql.settings import Settings
+
+_MOST_ROWS, _MOST_PARAMETERS = 1000, 2000  # of one statement; the server's limits are 1000 and 2100
+_SHORTEST_POLL, _LONGEST_POLL = 0.01, 1.0  # seconds
+
+
+class StoreDialect:
+    """How rxsql uses a SQL Server database."""
+
+    name = "mssql"
+    embedded = False
+    notifies = False
+    schema = "rx"
+
+    def __init__(self, url: URL, settings: Settings) -> None:
+        self._timeout = settings.busy_timeout_seconds
+        self._driver = url.drivername.partition("+")[2] or "pyodbc"
+        self.url = url.render_as_string(hide_password=False)
+        self._odbc = _odbc_string(url)
+        self.label = odbc.label(self._odbc)
+
+    def engine(self) -> Engine:
+        """Return an engine in autocommit, whose tables are those of schema rx.
+
+        The connection is made here, not by SQLAlchemy: the string then appears in no repr of the engine.
+        """
+        return sa.create_engine(
+            f"mssql+{self._driver}://",
+            creator=_creator(self._driver, self._odbc, max(2, round(self._timeout))),
+            isolation_level="AUTOCOMMIT",
+            execution_options={"schema_translate_map": {None: self.schema}},
+            pool_recycle=1500,
+            pool_pre_ping=True,
+            use_insertmanyvalues=False,
+        )
+
+    def writer(self, engine: Engine, *, durable: bool) -> Engine:  # noqa: ARG002 - the server decides
+        """Return the engine for write transactions."""
+        return engine.execution_options(isolation_level="READ COMMITTED")
+
+    def insert_many(
+        self, connection: Connection, statement: sa.TextClause, rows: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """Insert rows by the hundred: as many as one statement may have parameters for."""
+        most = min(_MOST_ROWS, _MOST_PARAMETERS // len(rows[0]))
+        for first in range(0, len(rows), most):
+            part = rows[first : first + most]
+            parameters = {f"{name}_{i}": value for i, row in enumerate(part) for name, value in row.items()}
+            connection.execute(_of_rows(statement.text, len(part)), parameters)
+
+    def wakeup(self, _engine: Engine, _own: str) -> PollWakeup:
+        """Return a hint that only says when it is time to look again."""
+        return PollWakeup()
+
+    def translate(self, error: sa.exc.DBAPIError) -> StoreError:
+        """Say SQL Server's and its drivers' errors in rxsql's words."""
+        text = " ".join(str(error.orig).split())
+        facts = remedies.facts(error.orig or error)
+        remedy = remedies.remedy(*facts)
+        passing = error.connection_invalidated or remedies.is_transient(facts.number, facts.sqlstate)
+        kind = StoreUnreachableError if passing else StoreError
+        return kind(f"The store {self.label}: {remedy or 'it refused a statement.'} ({text})")
+
+
+def _odbc_string(url: URL) -> str:
+    given = odbc.from_url(url.username, url.password, url.host, url.port, url.database, url.query)
+    return odbc.normalise(given, _drivers())
+
+
+def _drivers() -> list[str]:
+    try:
+        import pyodbc  # noqa: PLC0415 - needs a library of the operating system
+    except ImportError:
+        return []
+    return list(pyodbc.drivers())
+
+
+def _creator(driver: str, connection_string: str, timeout: int) -> Any:
+    if driver == "mssqlpython":
+        try:
+            import mssql_python  # noqa: PLC0415
+        except ImportError as error:
+            raise StoreError(
+                f"The driver mssql-python cannot be loaded ({error}). Install it: pip install 'rxsql[mssql-python]'"
+            ) from error
+        return lambda: mssql_python.connect(odbc.to_mssql_python(connection_string), timeout=timeout)
+    try:
+        import pyodbc  # noqa: PLC0415
+    except ImportError as error:
+        raise StoreError(remedies.remedy(str(error)) or f"pyodbc cannot be loaded: {error}") from error
+    pyodbc.pooling = False  # SQLAlchemy pools
+    return lambda: pyodbc.connect(connection_string, timeout=timeout)
+
+
+@lru_cache(maxsize=256)
+def _of_rows(statement: str, count: int) -> sa.TextClause:
+    """Return an INSERT of one row as one of `count` rows: its VALUES once a row, with numbered parameters."""
+    head, values, rest = statement.partition("VALUES\n")
+    row, end, tail = rest.partition("\n) AS")
+    rows = (re.sub(r":(\w+)", rf":\1_{number}", row) for number in range(count))
+    return sa.text(head + values + ",\n".join(rows) + end + tail)
+
+
+class PollWakeup:
+    """Says at growing intervals that it is worth a look; short ones again after there was something."""
+
+    def __init__(self) -> None:
+        self._interval = _SHORTEST_POLL
+        self._due = 0.0
+
+    def fileno(self) -> int | None:
+        """Return None: there is nothing to watch."""
+        return None
+
+    def drain(self) -> None:
+        """Note that there was something: the next looks follow shortly."""
+        self._interval = _SHORTEST_POLL
+
+    def changed(self) -> bool:
+        """Whether it is time to look."""
+        now = time.monotonic()
+        if now < self._due:
+            return False
+        self._due = now + self._interval
+        self._interval = min(_LONGEST_POLL, self._interval * 1.3)
+        return True
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until it is time to look, at most `seconds`."""
+        left = self._due - time.monotonic()
+        time.sleep(max(0.0, min(seconds, left)))
+        return self.changed()
+
+    def close(self) -> None:
+        """Nothing to give back."""

@@ -1,0 +1,3 @@
+-- The database's clock, UTC, as an expression.
+-- noqa: disable=PRS
+SYSUTCDATETIME()

@@ -1,0 +1,67 @@
+-- rxsql's roles in SQL Server: what a reader, a client and a worker may do in schema rx. Add users to them:
+--
+--     ALTER ROLE rx_client ADD MEMBER alice;
+--     ALTER ROLE rx_worker ADD MEMBER rxsql_worker;
+--
+-- Nobody needs db_owner or sysadmin at run time.
+
+IF DATABASE_PRINCIPAL_ID('rx_reader') IS NULL CREATE ROLE rx_reader;
+GO
+
+IF DATABASE_PRINCIPAL_ID('rx_client') IS NULL CREATE ROLE rx_client;
+GO
+
+IF DATABASE_PRINCIPAL_ID('rx_worker') IS NULL CREATE ROLE rx_worker;
+GO
+
+-- A reader sees jobs, tasks, console lines and workers: not what a job was given, nor what it returned.
+GRANT SELECT ON rx.schema_version TO rx_reader;
+GRANT SELECT ON rx.jobs TO rx_reader;
+GRANT SELECT ON rx.workers TO rx_reader;
+GRANT SELECT ON rx.slots TO rx_reader;
+GRANT SELECT ON rx.console_chunks TO rx_reader;
+GRANT SELECT ON rx.tasks TO rx_reader;
+GRANT SELECT ON rx.console TO rx_reader;
+GRANT SELECT ON rx.job_progress TO rx_reader;
+GRANT SELECT ON rx.queue_depth TO rx_reader;
+GO
+
+-- A client submits jobs, takes results, cancels and cleans up.
+GRANT SELECT ON SCHEMA::rx TO rx_client;
+GRANT INSERT ON rx.functions TO rx_client;
+GRANT INSERT ON rx.jobs TO rx_client;
+GRANT INSERT ON rx.inputs TO rx_client;
+GRANT INSERT ON rx.task_rows TO rx_client;
+GRANT UPDATE ON rx.jobs TO rx_client;
+GRANT UPDATE ON rx.task_rows TO rx_client;
+GRANT DELETE ON rx.functions TO rx_client;
+GRANT DELETE ON rx.inputs TO rx_client;
+GRANT DELETE ON rx.task_rows TO rx_client;
+GRANT DELETE ON rx.slots TO rx_client;
+GRANT DELETE ON rx.results TO rx_client;
+GRANT DELETE ON rx.console_chunks TO rx_client;
+GO
+
+-- A worker lists itself, claims tasks, writes what comes of them, and purges what nobody collected. It cannot
+-- submit, and cannot change what is to be run.
+GRANT SELECT ON SCHEMA::rx TO rx_worker;
+GRANT INSERT ON rx.workers TO rx_worker;
+GRANT INSERT ON rx.slots TO rx_worker;
+GRANT INSERT ON rx.results TO rx_worker;
+GRANT INSERT ON rx.console_chunks TO rx_worker;
+GRANT UPDATE ON rx.workers TO rx_worker;
+GRANT UPDATE ON rx.slots TO rx_worker;
+GRANT UPDATE ON rx.jobs TO rx_worker;
+GRANT UPDATE ON rx.task_rows TO rx_worker;
+GRANT DELETE ON rx.functions TO rx_worker;
+GRANT DELETE ON rx.jobs TO rx_worker;
+GRANT DELETE ON rx.workers TO rx_worker;
+GRANT DELETE ON rx.inputs TO rx_worker;
+GRANT DELETE ON rx.task_rows TO rx_worker;
+GRANT DELETE ON rx.slots TO rx_worker;
+GRANT DELETE ON rx.results TO rx_worker;
+GRANT DELETE ON rx.console_chunks TO rx_worker;
+GO
+
+EXEC sp_releaseapplock @Resource = N'rxsql.schema', @LockOwner = N'Session';
+GO

@@ -1,0 +1,130 @@
+-- The views that make a job readable: one row a task, one row a console line, one row a job with its
+-- progress.
+
+IF OBJECT_ID('rx.tasks', 'V') IS NOT NULL DROP VIEW rx.tasks;
+GO
+
+CREATE VIEW rx.tasks AS
+SELECT
+    jobs.job_id,
+    task_rows.task,
+    task_rows.first_run,
+    task_rows.run_count,
+    task_rows.status,
+    task_rows.attempt,
+    workers.worker_id,
+    task_rows.failed_runs,
+    task_rows.started_at,
+    task_rows.finished_at,
+    task_rows.seconds,
+    task_rows.error
+FROM rx.task_rows AS task_rows
+INNER JOIN rx.jobs AS jobs ON task_rows.job_key = jobs.job_key
+LEFT JOIN rx.workers AS workers ON task_rows.worker_key = workers.worker_key;
+GO
+
+IF OBJECT_ID('rx.console', 'V') IS NOT NULL DROP VIEW rx.console;
+GO
+
+CREATE VIEW rx.console AS
+SELECT
+    jobs.job_id,
+    console_chunks.task,
+    console_chunks.run,
+    console_chunks.attempt,
+    console_chunks.stream,
+    console_chunks.first_line + CAST(line.[key] AS INT) AS line,
+    line.value AS text,
+    console_chunks.written_at,
+    console_chunks.chunk_key
+FROM rx.console_chunks AS console_chunks
+INNER JOIN rx.jobs AS jobs ON console_chunks.job_key = jobs.job_key
+CROSS APPLY OPENJSON(console_chunks.lines) AS line;
+GO
+
+IF OBJECT_ID('rx.job_progress', 'V') IS NOT NULL DROP VIEW rx.job_progress;
+GO
+
+CREATE VIEW rx.job_progress AS
+SELECT
+    counted.job_id,
+    counted.name,
+    counted.status,
+    counted.run_count,
+    counted.done_runs,
+    counted.failed_runs,
+    counted.created_at,
+    counted.started_at,
+    counted.finished_at,
+    counted.purged_at,
+    counted.error,
+    CASE WHEN counted.run_count = 0 THEN 100 ELSE 100 * counted.done_runs / counted.run_count END AS [percent]
+FROM (
+    SELECT
+        jobs.job_id,
+        jobs.name,
+        jobs.status,
+        jobs.run_count,
+        CASE
+            WHEN jobs.status IN ('queued', 'running')
+                THEN (
+                    SELECT COALESCE(SUM(task_rows.run_count), 0)
+                    FROM rx.task_rows AS task_rows
+                    WHERE task_rows.job_key = jobs.job_key AND task_rows.status IN ('finished', 'failed')
+                )
+            ELSE jobs.done_runs
+        END AS done_runs,
+        CASE
+            WHEN jobs.status IN ('queued', 'running')
+                THEN (
+                    SELECT COALESCE(SUM(task_rows.failed_runs), 0)
+                    FROM rx.task_rows AS task_rows
+                    WHERE task_rows.job_key = jobs.job_key AND task_rows.status = 'failed'
+                )
+            ELSE jobs.failed_runs
+        END AS failed_runs,
+        jobs.created_at,
+        jobs.started_at,
+        jobs.finished_at,
+        jobs.purged_at,
+        jobs.error
+    FROM rx.jobs AS jobs
+) AS counted;
+GO
+
+-- How many tasks could start now if there were children for them: queued ones, within each job's num_tasks. A
+-- scaler reads it; tasks that a worker has already do not count.
+IF OBJECT_ID('rx.queue_depth', 'V') IS NOT NULL DROP VIEW rx.queue_depth;
+GO
+
+CREATE VIEW rx.queue_depth AS
+SELECT COALESCE(SUM(waiting.could_start), 0) AS depth
+FROM (
+    SELECT
+        CASE
+            WHEN counted.num_tasks = 0 THEN counted.queued
+            WHEN counted.num_tasks <= counted.slots THEN 0
+            WHEN counted.queued < counted.num_tasks - counted.slots THEN counted.queued
+            ELSE counted.num_tasks - counted.slots
+        END AS could_start
+    FROM (
+        SELECT
+            jobs.num_tasks,
+            COALESCE((
+                SELECT SUM(slots.slots)
+                FROM rx.slots AS slots
+                WHERE slots.job_key = jobs.job_key
+            ), 0) AS slots,
+            (
+                SELECT COUNT(*)
+                FROM rx.task_rows AS task_rows
+                WHERE
+                    task_rows.job_key = jobs.job_key
+                    AND task_rows.status = 'queued'
+                    AND task_rows.status IN ('queued', 'running')
+            ) AS queued
+        FROM rx.jobs AS jobs
+        WHERE jobs.status IN ('queued', 'running')
+    ) AS counted
+) AS waiting;
+GO
