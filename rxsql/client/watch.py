@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rxsql.store.engine import Store
 
 _LOOK_SECONDS = 1.0  # how often to see whether a worker is alive
+_MOMENT_SECONDS = 5.0  # for which none may be, where there was one: it may be starting again
 _WARN_SECONDS = 30.0  # how often to say that none is
 
 
@@ -75,7 +76,7 @@ class Watch:
         if _starts_by_itself(self._store, self._python):
             autostart.ensure_worker(self._store)
         elif (reason := _lack_of_worker(self._store, self._python)) is None:
-            self._warn_due = 0.0
+            self._warn_due = now + _MOMENT_SECONDS
         elif now >= self._warn_due:
             self._warn_due = now + _WARN_SECONDS
             # The time makes each warning new: Python shows the same text from the same line only once.
