@@ -122,13 +122,12 @@ def postgresql_url(postgresql_server: str) -> Iterator[str]:
     """A database of this test's own."""
     url = sa.make_url(postgresql_server)
     name = f"rxsql_{uuid.uuid4().hex}"
-    engine = sa.create_engine(url, isolation_level="AUTOCOMMIT")
+    engine = sa.create_engine(url, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
     with engine.connect() as connection:
         connection.exec_driver_sql(f"CREATE DATABASE {name}")
     yield url.set(database=name).render_as_string(hide_password=False)
     with engine.connect() as connection:
         connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
-    engine.dispose()
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from rxsql.errors import PayloadError
 from rxsql.models import OpenJob, RxRemoteJobStatus, Task, WorkItem, Written
 from rxsql.store.tables import SHARED_INPUT, Key, functions, inputs, jobs, now, results, slots
 
@@ -28,7 +29,7 @@ _WORK_ITEM = (
         jobs, functions.c.body.label("function"), _SHARED.c.body.label("shared_input"), now().label("now")
     )
     .select_from(
-        jobs.join(functions, functions.c.function_hash == jobs.c.function_hash).outerjoin(
+        jobs.outerjoin(functions, functions.c.function_hash == jobs.c.function_hash).outerjoin(
             _SHARED, sa.and_(_SHARED.c.job_key == jobs.c.job_key, _SHARED.c.task == SHARED_INPUT)
         )
     )
@@ -61,11 +62,17 @@ def open_jobs(store: Store, worker_key: int, python: str, *, limit: int) -> list
 
 
 def work_item(store: Store, job_key: int) -> WorkItem | None:
-    """Return what a worker must know of an open job, or None when it has ended."""
+    """Return what a worker must know of an open job, or None when it has ended.
+
+    Raises:
+        PayloadError: Somebody deleted or changed what the job needs; it cannot be run.
+    """
     with store.read() as connection:
         row = connection.execute(_WORK_ITEM, {"job_key": job_key}).mappings().one_or_none()
     if row is None or RxRemoteJobStatus(row["status"]).is_final:
         return None
+    if row["function"] is None:
+        raise PayloadError("The job's function was deleted from the store. Submit the job again.")
     return WorkItem(
         job_key=job_key,
         job_id=row["job_id"],
@@ -75,10 +82,17 @@ def work_item(store: Store, job_key: int) -> WorkItem | None:
         num_tasks=row["num_tasks"],
         max_attempts=row["max_attempts"],
         continue_on_failure=bool(row["continue_on_failure"]),
-        packages_to_load=tuple(json.loads(row["packages_to_load"])),
+        packages_to_load=_packages(row["packages_to_load"]),
         execution_timeout_seconds=row["execution_timeout_seconds"],
         seconds_left=_seconds_left(row),
     )
+
+
+def _packages(text: str) -> tuple[str, ...]:
+    try:
+        return tuple(json.loads(text))
+    except (ValueError, TypeError):
+        raise PayloadError(f"The job's packages_to_load is no JSON array of names: {text[:100]!r}.") from None
 
 
 def _seconds_left(row: Any) -> float | None:

@@ -8,6 +8,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from rxsql.errors import PayloadError
 from rxsql.models import Outcome
 from rxsql.worker import schedule
 from rxsql.worker.activejob import ActiveJob, describe_exit
@@ -87,7 +88,11 @@ class Dispatcher:
         return max(0, min(allowed, in_memory))
 
     def _begin(self, job_key: int) -> None:
-        item = self._poller.load(job_key)
+        try:
+            item = self._poller.load(job_key)
+        except PayloadError as error:
+            self._poller.fail(job_key, str(error))
+            return
         if item is not None:
             now = time.monotonic()
             deadline = None if item.seconds_left is None else now + item.seconds_left

@@ -676,3 +676,26 @@ def test_preloaded_modules_are_there_in_every_child(start_worker, context):
         return [name in sys.modules for name in ("wave", "colorsys")]
 
     assert rx_exec(loaded, compute_context=context()) == [[True, True]]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ("DELETE FROM functions", "function was deleted"),
+        ("UPDATE jobs SET packages_to_load = 'numpy'", "packages_to_load is no JSON"),
+    ],
+)
+def test_rows_changed_by_hand_fail_their_job_only(context, store_path, start_worker, change, reason):
+    """A job whose function was deleted or whose options were spoiled fails and says so; the worker goes on."""
+    worker = start_worker(slots=1)
+    worker.send_signal(signal.SIGSTOP)
+    job = rx_exec(square, x=1, compute_context=context(wait=False))
+    connection = sqlite3.connect(store_path)
+    with connection:
+        connection.execute(change)
+    connection.close()
+    worker.send_signal(signal.SIGCONT)
+    rx_wait_for_job(job)
+    assert reason in rx_get_job_results(job)
+    assert rx_exec(lambda: 5, compute_context=context()) == [5]
+    assert worker.poll() is None

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from rxsql.settings import Settings
 
 _MOST_ROWS, _MOST_PARAMETERS = 1000, 2000  # of one statement; the server's limits are 1000 and 2100
+_PASSING_STATES = frozenset({"08001", "HYT00", "HYT01"})  # the server does not answer
+_NO_CONNECTION = frozenset({"08001", "HYT01", "IM002", "01000"})
+_SUBSTITUTE = "Without a SQL Server: set RXSQL_STORE to the path of an SQLite file, which takes its place."
 _SHORTEST_POLL, _LONGEST_POLL = 0.01, 1.0  # seconds
 
 
@@ -76,8 +79,10 @@ class StoreDialect:
         text = " ".join(str(error.orig).split())
         facts = remedies.facts(error.orig or error)
         remedy = remedies.remedy(*facts)
-        passing = error.connection_invalidated or remedies.is_transient(facts.number, facts.sqlstate)
+        passing = remedies.is_transient(facts.number, facts.sqlstate) or facts.sqlstate in _PASSING_STATES
         kind = StoreUnreachableError if passing else StoreError
+        if facts.sqlstate in _NO_CONNECTION:
+            remedy = f"{remedy} {_SUBSTITUTE}"
         return kind(f"The store {self.label}: {remedy or 'it refused a statement.'} ({text})")
 
 
