@@ -177,8 +177,7 @@ def report(store: Store, worker_key: int, news: Report) -> Written:
     """
     durable = bool(news.outcomes or news.ends)
     with store.write(durable=durable) as connection:
-        # The job's row is the mutex of those who write about it: whoever writes last sees that no task is open, and
-        # console chunks become visible in the order of their keys.
+        # The job's row is the mutex of its writers: the last one sees that no task is open, and chunks appear in order.
         for job_key in sorted({entry[0] for entry in _touched(news)}):
             connection.execute(store.sql("lock_job"), {"job_key": job_key})
         held = _end_tasks(connection, store, worker_key, news.ends)

@@ -88,6 +88,13 @@ class Reporter:
                 self.failures.setdefault(task.job_key, reason)
         if dispatch.runs:
             return False
+        self.end_task(job, dispatch)
+        return True
+
+    def end_task(self, job: ActiveJob, dispatch: Dispatch) -> None:
+        """Note the end of a task none of whose runs is left to be run."""
+        task = dispatch.task
+        self._note()
         job.mean_seconds = schedule.mean(job.mean_seconds, dispatch.seconds)
         self._report.ends.append(
             TaskEnd(
@@ -99,7 +106,6 @@ class Reporter:
                 error=dispatch.error,
             )
         )
-        return True
 
     def _note(self) -> None:
         if not self._report:

@@ -35,7 +35,7 @@ from rxsql.client.watch import why_not_running
 from rxsql.errors import NoWorkerWarning
 from rxsql.payload import PYTHON
 from rxsql.store import jobs, workers
-from rxsql.store.engine import Store, open_store
+from rxsql.store.engine import Store
 from rxsql.store.submission import add_job
 
 pytestmark = pytest.mark.parametrize("any_url", SERVERS, indirect=True)
@@ -182,7 +182,7 @@ def test_console_is_live(context, start, gate):
 
 def test_workers_are_listed(store, start, server_url):
     """Each worker is listed with host, process, versions and slots, alive and with a heartbeat that goes on."""
-    processes = start(2, slots=3, lease_seconds=1)
+    processes = start(2, slots=3, lease_seconds=3)
     listed = {worker.pid: worker for worker in workers.list_workers(store)}
     assert set(listed) == {process.pid for process in processes}
     for worker in listed.values():

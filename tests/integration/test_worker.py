@@ -699,3 +699,19 @@ def test_rows_changed_by_hand_fail_their_job_only(context, store_path, start_wor
     assert reason in rx_get_job_results(job)
     assert rx_exec(lambda: 5, compute_context=context()) == [5]
     assert worker.poll() is None
+
+
+def test_task_whose_runs_are_all_done_ends(context, store_path, start_worker):
+    """A task that comes back with nothing left to run ends, and its job with it."""
+    worker = start_worker(slots=1)
+    worker.send_signal(signal.SIGSTOP)
+    job = rx_exec(square, x=[1, 2], compute_context=context(wait=False))
+    connection = sqlite3.connect(store_path)
+    with connection:
+        connection.execute("UPDATE task_rows SET run_count = 0 WHERE task = 0")
+    connection.close()
+    worker.send_signal(signal.SIGCONT)
+    rx_wait_for_job(job)
+    assert rx_get_job_status(job) == "finished"
+    with pytest.warns(FailedRunsWarning, match="1 of 2"):
+        assert rx_get_job_results(job)[1] == 4
