@@ -131,6 +131,11 @@ class Task:
     run_count: int
     input: bytes | None
 
+    @property
+    def key(self) -> tuple[int, int]:
+        """What identifies it in the store."""
+        return self.job_key, self.task
+
 
 @dataclass(frozen=True, slots=True)
 class OpenJob:

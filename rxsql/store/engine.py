@@ -166,7 +166,11 @@ def open_store(name: str | None = None) -> Store:
         store = _open.get(key)
         if store is None:
             store = connect(key[1])
-            check_version(store)
+            try:
+                check_version(store)
+            except BaseException:
+                store.close()
+                raise
             _open[key] = store
             # The last to close an SQLite file folds its log into it: what is left is one file that can be copied.
             atexit.register(store.close)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from rxsql.errors import JobExistsError
+from rxsql.store.retry import retried
 from rxsql.store.tables import SHARED_INPUT, jobs
 
 if TYPE_CHECKING:
@@ -32,8 +33,46 @@ def add_job(store: Store, job: NewJob, *, inline_bytes: int) -> int:
     Raises:
         JobExistsError: The id is taken; nothing was stored.
     """
+    tries = 0
+
+    @retried
+    def insert() -> int:
+        nonlocal tries
+        tries += 1
+        try:
+            return _insert(store, job, inline_bytes)
+        except JobExistsError:
+            # The try before may have been committed, and its answer lost with the connection.
+            job_key = _key_of_same(store, job) if tries > 1 else None
+            if job_key is None:
+                raise
+            return job_key
+
+    return insert()
+
+
+def _key_of_same(store: Store, job: NewJob) -> int | None:
+    """Return the key of the stored job that has this one's id, where it is this one."""
+    found = {
+        "job_id": job.job_id,
+        "function_hash": _hash(job),
+        "context": job.context,
+        "submitted_by": job.submitted_by,
+        "run_count": job.run_count,
+    }
+    query = sa.select(jobs.c.job_key).where(*(jobs.c[name] == value for name, value in found.items()))
+    with store.read() as connection:
+        job_key: int | None = connection.scalar(query)
+    return job_key
+
+
+def _hash(job: NewJob) -> str:
+    return hashlib.sha256(job.function).hexdigest()
+
+
+def _insert(store: Store, job: NewJob, inline_bytes: int) -> int:
     with store.write() as connection:
-        function_hash = hashlib.sha256(job.function).hexdigest()
+        function_hash = _hash(job)
         connection.execute(store.sql("add_function"), {"function_hash": function_hash, "body": job.function})
         try:
             job_key = _add_row(connection, job, function_hash)

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from rxsql.errors import PayloadError
-from rxsql.models import OpenJob, RxRemoteJobStatus, Task, WorkItem, Written
-from rxsql.store.tables import SHARED_INPUT, Key, functions, inputs, jobs, now, results, slots
+from rxsql.models import OpenJob, RxRemoteJobStatus, Task, Written
+from rxsql.store.tables import Key, inputs, jobs, now, results, slots, task_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -23,19 +22,14 @@ if TYPE_CHECKING:
 
 _OF_JOB = sa.bindparam("job_key", type_=Key)
 _OF_WORKER = sa.bindparam("worker_key", type_=Key)
-_SHARED = inputs.alias()
-_WORK_ITEM = (
-    sa.select(
-        jobs, functions.c.body.label("function"), _SHARED.c.body.label("shared_input"), now().label("now")
-    )
-    .select_from(
-        jobs.outerjoin(functions, functions.c.function_hash == jobs.c.function_hash).outerjoin(
-            _SHARED, sa.and_(_SHARED.c.job_key == jobs.c.job_key, _SHARED.c.task == SHARED_INPUT)
-        )
-    )
-    .where(jobs.c.job_key == _OF_JOB)
-)
 _HELD_SLOTS = sa.select(slots.c.worker_key, slots.c.slots).where(slots.c.job_key == _OF_JOB)
+_HELD_TASKS = sa.select(
+    task_rows.c.job_key, task_rows.c.task, task_rows.c.attempt, task_rows.c.first_run, task_rows.c.run_count
+).where(
+    task_rows.c.job_key.in_(sa.select(slots.c.job_key).where(slots.c.worker_key == _OF_WORKER)),
+    task_rows.c.status == sa.literal_column("'running'"),  # the index is for open tasks
+    task_rows.c.worker_key == _OF_WORKER,
+)
 _START_JOB = (
     sa.update(jobs)
     .where(jobs.c.job_key == sa.bindparam("started_key"))
@@ -59,49 +53,6 @@ def open_jobs(store: Store, worker_key: int, python: str, *, limit: int) -> list
     with store.read() as connection:
         rows = connection.execute(store.sql("open_jobs"), parameters)
         return [OpenJob(row[0], row[1], row[2], row[3], bool(row[4])) for row in rows]
-
-
-def work_item(store: Store, job_key: int) -> WorkItem | None:
-    """Return what a worker must know of an open job, or None when it has ended.
-
-    Raises:
-        PayloadError: Somebody deleted or changed what the job needs; it cannot be run.
-    """
-    with store.read() as connection:
-        row = connection.execute(_WORK_ITEM, {"job_key": job_key}).mappings().one_or_none()
-    if row is None or RxRemoteJobStatus(row["status"]).is_final:
-        return None
-    if row["function"] is None:
-        raise PayloadError("The job's function was deleted from the store. Submit the job again.")
-    return WorkItem(
-        job_key=job_key,
-        job_id=row["job_id"],
-        function=row["function"],
-        shared_input=row["shared_input"],
-        has_inputs=bool(row["has_inputs"]),
-        num_tasks=row["num_tasks"],
-        max_attempts=row["max_attempts"],
-        continue_on_failure=bool(row["continue_on_failure"]),
-        packages_to_load=_packages(row["packages_to_load"]),
-        execution_timeout_seconds=row["execution_timeout_seconds"],
-        seconds_left=_seconds_left(row),
-    )
-
-
-def _packages(text: str) -> tuple[str, ...]:
-    try:
-        return tuple(json.loads(text))
-    except (ValueError, TypeError):
-        raise PayloadError(f"The job's packages_to_load is no JSON array of names: {text[:100]!r}.") from None
-
-
-def _seconds_left(row: Any) -> float | None:
-    limit: int = row["execution_timeout_seconds"]
-    if limit == 0:
-        return None
-    if row["started_at"] is None:
-        return float(limit)
-    return float(limit - (row["now"] - row["started_at"]).total_seconds())
 
 
 def claim(
@@ -159,6 +110,13 @@ def task_inputs(store: Store, job_key: int, tasks: Sequence[int]) -> dict[int, b
     with store.read() as connection:
         rows = connection.execute(_INPUTS, {"job_key": job_key, "tasks": list(tasks)})
         return {row[0]: row[1] for row in rows}
+
+
+def held_tasks(store: Store, worker_key: int) -> list[Task]:
+    """Return the tasks a worker has claimed and not ended, without their inputs."""
+    with store.read() as connection:
+        rows = connection.execute(_HELD_TASKS, {"worker_key": worker_key}).all()
+        return [Task(*row, None) for row in rows]
 
 
 def runs_with_results(store: Store, job_key: int, task: Task) -> set[int]:

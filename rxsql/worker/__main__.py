@@ -40,6 +40,7 @@ def run(settings: Settings, *, exit_when_idle: bool = False, ready_fd: int | Non
         pool.close()
         print(f"rxsql worker: {error}", file=sys.stderr)  # noqa: T201
         return 1
+    supervisor.listen()  # before anybody is told that it is ready: they may send signals
     if ready_fd is not None:
         with suppress(OSError):  # who started it may be gone already
             os.write(ready_fd, b"ready")

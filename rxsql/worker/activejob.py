@@ -46,6 +46,14 @@ class ActiveJob:
         return bool(self.backlog) or any(child.in_flight for child in self.children)
 
     @property
+    def dispatches(self) -> list[Dispatch]:
+        """All its tasks that are here: those not handed out, and those that children have."""
+        return [
+            *self.backlog,
+            *(dispatch for child in self.children for dispatch in child.in_flight.values()),
+        ]
+
+    @property
     def at_work(self) -> int:
         """How many children have something to do."""
         return sum(bool(child.in_flight) for child in self.children)

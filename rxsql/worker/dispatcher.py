@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import selectors
 import time
+from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from rxsql.errors import PayloadError
 from rxsql.models import Outcome
 from rxsql.worker import schedule
 from rxsql.worker.activejob import ActiveJob, describe_exit
@@ -46,6 +46,7 @@ class Dispatcher:
         self._jobs = jobs
         self._selector = selector
         self._top_up_due = 0.0
+        self._returns: list[Dispatch] = []  # tasks whose child died, on their way back to the queue
         self.look_due = 0.0
         self.draining = False
 
@@ -88,11 +89,7 @@ class Dispatcher:
         return max(0, min(allowed, in_memory))
 
     def _begin(self, job_key: int) -> None:
-        try:
-            item = self._poller.load(job_key)
-        except PayloadError as error:
-            self._poller.fail(job_key, str(error))
-            return
+        item = self._poller.load(job_key)
         if item is not None:
             now = time.monotonic()
             deadline = None if item.seconds_left is None else now + item.seconds_left
@@ -103,7 +100,10 @@ class Dispatcher:
     def work(self) -> None:
         """Claim what is needed, and hand it to children."""
         for job_key, job in list(self._jobs.items()):
-            if not self.draining:
+            if self.draining:
+                self._poller.give_back(job.backlog)
+                job.backlog.clear()
+            else:
                 self._claim(job)
             self._staff(job)
             self._feed(job)
@@ -189,20 +189,33 @@ class Dispatcher:
 
     def write(self, *, now: bool = False) -> bool:
         """Let the reporter write when it is time, and leave the jobs that ended with it; whether it wrote."""
-        written = self._reporter.write(now=now)
+        # The next attempt must find the runs that this one has finished.
+        written = self._reporter.write(now=now or bool(self._returns))
+        self._poller.give_back(self._returns, begun=True)
+        self._returns.clear()
+        if written and written.refused:
+            self.reconcile()  # the children that had those may have had others too
         for job_key in written.ended_jobs if written else ():
             self.retire(job_key)
         return written is not None
 
+    def reconcile(self) -> None:
+        """After trouble with the store, agree with it on what is here: answers to claims and returns may be lost."""
+        self._poller.spare_others()
+        held = self._poller.held()
+        here = self._reporter.ended_tasks() | {dispatch.task.key for dispatch in self._returns}
+        for job in self._jobs.values():
+            job.backlog = deque(dispatch for dispatch in job.backlog if dispatch.task.key in held)
+            here |= {dispatch.task.key for dispatch in job.dispatches}
+        self._poller.give_back_unseen([task for key, task in held.items() if key not in here])
+
     def drain(self) -> None:
-        """Begin nothing more: give back what no child has begun, and let the rest end."""
+        """Begin nothing more: `work` gives back what no child has begun, and the rest ends."""
         self.draining = True
         for job in self._jobs.values():
             for child in job.children:
                 if child.ready:
                     job.backlog.extend(child.take_back())
-            self._poller.give_back(job.backlog)
-            job.backlog.clear()
             job.more = False
 
     def give_everything_back(self) -> None:
@@ -269,8 +282,7 @@ class Dispatcher:
         task, run = dispatch.task, dispatch.runs[0]
         log.warning("child.died job_key=%d task=%d %s", task.job_key, task.task, describe_exit(code))
         if task.attempt < job.item.max_attempts:
-            self.write(now=True)  # the next attempt must find the runs that this one has finished
-            self._poller.give_back([dispatch], begun=True)
+            self._returns.append(dispatch)
             job.more = True
             return
         reason = (

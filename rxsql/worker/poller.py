@@ -9,9 +9,10 @@ import time
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
+from rxsql.errors import PayloadError
 from rxsql.models import RxRemoteJobStatus
 from rxsql.payload import PYTHON
-from rxsql.store import jobs, tasks, workers
+from rxsql.store import jobs, tasks, workers, workitems
 from rxsql.worker.pool import Dispatch
 
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ class Poller:
         self._store = store
         self._settings = settings
         self._next_number = 0
-        self._heartbeat_due = 0.0
+        self._heartbeat_due = time.monotonic()
+        self._reap_due = 0.0
         self._housekeeping_due = 0.0
         self.register()
 
@@ -61,10 +63,11 @@ class Poller:
         """Renew the lease when it is time, and clean up for others; False when this worker was taken for dead."""
         now = time.monotonic()
         if now >= self._heartbeat_due:
-            self._heartbeat_due = now + self._settings.lease_seconds / 3
             if not workers.heartbeat(self._store, self.worker_key):
                 return False
-            self._reap()
+            self._heartbeat_due = now + self._settings.lease_seconds / 3
+            if now >= self._reap_due:
+                self._reap()
         if now >= self._housekeeping_due:
             self._housekeeping_due = now + min(300.0, max(1.0, self._settings.retention_seconds / 10))
             purged = jobs.purge_expired(
@@ -88,8 +91,12 @@ class Poller:
         return tasks.open_jobs(self._store, self.worker_key, PYTHON, limit=_LOOK_LIMIT)
 
     def load(self, job_key: int) -> WorkItem | None:
-        """Return what is needed to run a job, or None when it has ended."""
-        return tasks.work_item(self._store, job_key)
+        """Return what is needed to run a job, or None when it has ended; one that is damaged fails here."""
+        try:
+            return workitems.work_item(self._store, job_key)
+        except PayloadError as error:
+            self.fail(job_key, str(error))
+            return None
 
     def claim(self, item: WorkItem, *, slots: int, held: int, limit: int) -> tuple[int, list[Dispatch]]:
         """Take slots and claim tasks, with their inputs and what earlier attempts have finished."""
@@ -125,6 +132,20 @@ class Poller:
         if dispatches:
             pairs = [(d.task, d.task.attempt if begun else d.task.attempt - 1) for d in dispatches]
             tasks.release(self._store, self.worker_key, pairs)
+
+    def spare_others(self) -> None:
+        """Take nobody for dead for a lease: who could not reach the store itself does not know who else could not."""
+        self._reap_due = time.monotonic() + self._settings.lease_seconds
+
+    def held(self) -> dict[tuple[int, int], Task]:
+        """Return the tasks that are this worker's as the store sees it, by job key and number."""
+        return {task.key: task for task in tasks.held_tasks(self._store, self.worker_key)}
+
+    def give_back_unseen(self, claimed: Collection[Task]) -> None:
+        """Return tasks to the queue that were claimed and never arrived here."""
+        if claimed:
+            log.warning("tasks.returned count=%d", len(claimed))
+            tasks.release(self._store, self.worker_key, [(task, task.attempt - 1) for task in claimed])
 
     def fail(self, job_key: int, reason: str) -> None:
         """End a job as failed for a reason of its own."""

@@ -43,6 +43,10 @@ class Reporter:
         """Whether the end of one of a job's tasks is not written yet."""
         return any(end.job_key == job_key for end in self._report.ends)
 
+    def ended_tasks(self) -> set[tuple[int, int]]:
+        """Return the tasks, as (job key, task), whose end is not written yet."""
+        return {(end.job_key, end.task) for end in self._report.ends}
+
     def clear(self) -> None:
         """Forget what is not written: others have these tasks now."""
         self._report = Report()

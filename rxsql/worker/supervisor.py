@@ -51,7 +51,6 @@ class Supervisor:
 
     def run(self) -> None:
         """Work until the end, then give everything back."""
-        self._listen()
         log.info("worker.started worker=%s store=%s", self._poller.worker_id, self._label)
         try:
             while not self._finished():
@@ -64,14 +63,16 @@ class Supervisor:
         try:
             changed = self._wait()
             self._hear()
+            if self._stops and not self._dispatcher.draining:
+                self._dispatcher.drain()
+            if self._trouble:
+                self._dispatcher.reconcile()
             self._reporter.tail()
             self._write()
             if not self._poller.keep_alive():
                 self._start_over()
             if changed or time.monotonic() >= self._dispatcher.look_due:
                 self._dispatcher.look()
-            if self._stops and not self._dispatcher.draining:
-                self._dispatcher.drain()
             self._dispatcher.work()
             self._pool.escalate()
             self._trouble = 0
@@ -177,7 +178,7 @@ class Supervisor:
         self._reporter.clear()
         self._poller.register()
 
-    def _listen(self) -> None:
+    def listen(self) -> None:
         """Listen to the zygote, the store's hints and signals."""
         self._signals = socket.socketpair()
         for end in self._signals:

@@ -12,7 +12,7 @@ from support import claim, counted, ended, line, new_job, register, rows_of, sca
 
 from rxsql.errors import JobExistsError, JobNotFoundError
 from rxsql.models import ConsoleChunk, NewTask, Outcome, Report, RunOutcome, RxRemoteJobStatus, Task
-from rxsql.store import jobs, tasks, workers
+from rxsql.store import jobs, tasks, workers, workitems
 from rxsql.store.engine import Store, connect
 from rxsql.store.submission import add_job
 
@@ -112,7 +112,7 @@ def test_job_runs_from_its_first_claim(store, worker):
     assert abs(datetime.now(UTC) - job.started_at) < timedelta(minutes=1)
     assert jobs.cancel(store, "j")
     assert tasks.claim(store, worker, job_key, slots_wanted=1, limit=5) == (0, [])
-    assert tasks.work_item(store, job_key) is None
+    assert workitems.work_item(store, job_key) is None
 
 
 def test_racing_claimers_share_every_task_once(store):

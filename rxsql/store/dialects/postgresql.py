@@ -62,7 +62,7 @@ class StoreDialect:
             connect_args={
                 "connect_timeout": max(2, round(self._timeout)),
                 "application_name": "rxsql",
-                "options": "-c timezone=utc",
+                "options": f"-c timezone=utc {self._url.query.get('options', '')}".rstrip(),
             },
             pool_recycle=1500,
             pool_pre_ping=True,
@@ -118,7 +118,7 @@ class NotifyWakeup:
         self._connection: Connection | None = None
         self._raw: Any = None
         self._retry_at = 0.0
-        self._listen()
+        self._reconnect()  # a hint that cannot be had is no error: the caller's next operation tells
 
     def _listen(self) -> None:
         self._connection = self._engine.connect()

@@ -1,0 +1,72 @@
+"""What a worker must know of a job before it runs its tasks."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from rxsql.errors import PayloadError
+from rxsql.models import RxRemoteJobStatus, WorkItem
+from rxsql.store.tables import SHARED_INPUT, Key, functions, inputs, jobs, now
+
+if TYPE_CHECKING:
+    from rxsql.store.engine import Store
+
+_OF_JOB = sa.bindparam("job_key", type_=Key)
+_SHARED = inputs.alias()
+_WORK_ITEM = (
+    sa.select(
+        jobs, functions.c.body.label("function"), _SHARED.c.body.label("shared_input"), now().label("now")
+    )
+    .select_from(
+        jobs.outerjoin(functions, functions.c.function_hash == jobs.c.function_hash).outerjoin(
+            _SHARED, sa.and_(_SHARED.c.job_key == jobs.c.job_key, _SHARED.c.task == SHARED_INPUT)
+        )
+    )
+    .where(jobs.c.job_key == _OF_JOB)
+)
+
+
+def work_item(store: Store, job_key: int) -> WorkItem | None:
+    """Return what a worker must know of an open job, or None when it has ended.
+
+    Raises:
+        PayloadError: Somebody deleted or changed what the job needs; it cannot be run.
+    """
+    with store.read() as connection:
+        row = connection.execute(_WORK_ITEM, {"job_key": job_key}).mappings().one_or_none()
+    if row is None or RxRemoteJobStatus(row["status"]).is_final:
+        return None
+    if row["function"] is None:
+        raise PayloadError("The job's function was deleted from the store. Submit the job again.")
+    return WorkItem(
+        job_key=job_key,
+        job_id=row["job_id"],
+        function=row["function"],
+        shared_input=row["shared_input"],
+        has_inputs=bool(row["has_inputs"]),
+        num_tasks=row["num_tasks"],
+        max_attempts=row["max_attempts"],
+        continue_on_failure=bool(row["continue_on_failure"]),
+        packages_to_load=_packages(row["packages_to_load"]),
+        execution_timeout_seconds=row["execution_timeout_seconds"],
+        seconds_left=_seconds_left(row),
+    )
+
+
+def _packages(text: str) -> tuple[str, ...]:
+    try:
+        return tuple(json.loads(text))
+    except (ValueError, TypeError):
+        raise PayloadError(f"The job's packages_to_load is no JSON array of names: {text[:100]!r}.") from None
+
+
+def _seconds_left(row: Any) -> float | None:
+    limit: int = row["execution_timeout_seconds"]
+    if limit == 0:
+        return None
+    if row["started_at"] is None:
+        return float(limit)
+    return float(limit - (row["now"] - row["started_at"]).total_seconds())

@@ -1,0 +1,130 @@
+"""A PostgreSQL server that goes away: commits whose answer is lost, and restarts in the middle of a job."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from conftest import wait_until
+from lossyproxy import LossyProxy
+from support import scalar
+
+from rxsql import RxInSqlServer, rx_exec, rx_get_job_results, rx_wait_for_job
+from rxsql.errors import NoWorkerWarning
+from rxsql.store import install
+from rxsql.store.engine import connect, open_store
+
+
+@pytest.fixture
+def server_url(postgresql_url: str) -> str:
+    """A database with the schema."""
+    store = connect(postgresql_url)
+    install.install(store)
+    store.close()
+    return postgresql_url
+
+
+@pytest.fixture
+def lossy(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], LossyProxy]]:
+    """Make the way to this test's database lossy: the answer to one commit does not arrive."""
+    made: list[LossyProxy] = []
+
+    def make(marker: str) -> LossyProxy:
+        made.append(LossyProxy(server_url, tmp_path_factory.mktemp("p") / "s", marker))
+        return made[-1]
+
+    yield make
+    for proxy in made:
+        proxy.close()
+
+
+def count(log: str, number: int) -> int:
+    """Leave a number in a log."""
+    import os
+
+    line = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    os.write(line, b"%d\n" % number)
+    os.close(line)
+    return number
+
+
+@pytest.mark.parametrize(
+    "marker",
+    [
+        "SET\n    status = 'running',\n    attempt",
+        "failed_runs = ended.failed_runs",
+        "INSERT INTO rx.workers",
+    ],
+    ids=["claim", "report", "registration"],
+)
+def test_worker_whose_answer_was_lost(server_url, lossy, start_worker_on, tmp_path, marker):
+    """A worker that cannot know whether its claim or report was committed loses no task, and runs none twice."""
+    proxy = lossy(marker)
+    numbers = list(range(40))
+    log = tmp_path / "runs.log"
+    with pytest.warns(NoWorkerWarning):
+        job = rx_exec(
+            count, log=str(log), number=numbers, compute_context=RxInSqlServer(server_url, wait=False)
+        )
+    if "workers" in marker:
+        with suppress(AssertionError):  # it may say why it cannot start, and end
+            start_worker_on(proxy.url, slots=1)
+        start_worker_on(server_url, slots=1)
+    else:
+        start_worker_on(proxy.url, slots=1)
+    rx_wait_for_job(job)
+    assert proxy.lost.is_set()
+    assert rx_get_job_results(job) == numbers
+    assert sorted(int(line) for line in log.read_text().splitlines()) == numbers
+
+
+@pytest.mark.parametrize("own_id", [True, False])
+def test_submission_whose_answer_was_lost(server_url, lossy, start_worker_on, own_id):
+    """A client that cannot know whether its job was stored submits it once, and gets its results."""
+    start_worker_on(server_url, slots=1)
+    proxy = lossy("INSERT INTO rx.jobs")
+    chosen = {"job_id": "mine"} if own_id else {}
+    assert rx_exec(lambda: 42, compute_context=RxInSqlServer(proxy.url, **chosen)) == [42]
+    assert proxy.lost.is_set()
+    assert scalar(open_store(server_url), "SELECT COUNT(*) FROM rx.jobs") == 1
+
+
+# ------------------------------------------------------------------------------------------------- restarts
+
+
+def test_server_restart(server_url, postgresql_cluster, start_worker_on, tmp_path):
+    """The server is stopped and started while a job runs: the wait and the workers survive, no task runs twice."""
+    workers = [start_worker_on(server_url, slots=1, lease_seconds=1) for _ in range(2)]
+    log, gate = tmp_path / "runs.log", tmp_path / "gate"
+
+    def one(log, gate, number):
+        import pathlib
+        import time
+
+        count(log, number)
+        while number >= 10 and not pathlib.Path(gate).exists():
+            time.sleep(0.01)
+        return number
+
+    results: list[Any] = []
+    where = RxInSqlServer(server_url, num_tasks=0)
+    waiter = threading.Thread(
+        target=lambda: results.extend(
+            rx_exec(one, log=str(log), gate=str(gate), number=list(range(30)), compute_context=where)
+        )
+    )
+    waiter.start()
+    wait_until(lambda: log.exists() and len(log.read_text().splitlines()) >= 11)
+    postgresql_cluster.stop()
+    gate.touch()  # runs end, and the workers cannot tell
+    said = [tmp_path / f"worker-{number}.log" for number in range(2)]
+    wait_until(lambda: all(text.read_text().count("store.trouble") >= 5 for text in said))
+    postgresql_cluster.ensure_postgres_running()
+    waiter.join()
+    assert results == list(range(30))
+    assert sorted(int(line) for line in log.read_text().splitlines()) == list(range(30))
+    assert [worker.poll() for worker in workers] == [None, None]
+    assert all("could_not_sign_off" not in text.read_text() for text in said)

@@ -1,0 +1,86 @@
+"""A proxy before a PostgreSQL server that loses the answer to a commit: it took place, and who asked cannot know."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+import sqlalchemy as sa
+
+
+class LossyProxy:
+    """Passes everything on, until the transaction that has `marker` in it is committed; then it hangs up, once.
+
+    Args:
+        url: The server's URL, by a socket in a folder.
+        folder: Where the proxy's own socket is to be.
+        marker: Bytes of the statement whose transaction is to be lost sight of.
+    """
+
+    def __init__(self, url: str, folder: Path, marker: str) -> None:
+        folder.mkdir()
+        server = sa.make_url(url)
+        self.url = server.set(query={"host": str(folder)}).render_as_string(hide_password=False)
+        self.lost = threading.Event()
+        self._server = f"{server.query['host']}/.s.PGSQL.5432"
+        self._marker = marker.encode()
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(folder / ".s.PGSQL.5432"))
+        self._listener.listen()
+        self._sockets = [self._listener]
+        self._threads: list[threading.Thread] = []
+        self._run(self._accept)
+
+    def _run(self, work: object, *arguments: object) -> None:
+        thread = threading.Thread(target=work, args=arguments, daemon=True)  # type: ignore[arg-type]
+        self._threads.append(thread)
+        thread.start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            server = socket.socket(socket.AF_UNIX)
+            server.connect(self._server)
+            self._sockets += [client, server]
+            losing = threading.Event()
+            self._run(self._ask, client, server, losing)
+            self._run(self._answer, client, server, losing)
+
+    def _ask(self, client: socket.socket, server: socket.socket, losing: threading.Event) -> None:
+        marked = False
+        with suppress(OSError):
+            while data := client.recv(1 << 16):
+                marked = (marked or self._marker in data) and not self.lost.is_set()
+                if marked and b"COMMIT" in data:
+                    losing.set()
+                server.sendall(data)
+        _hang_up(server)
+
+    def _answer(self, client: socket.socket, server: socket.socket, losing: threading.Event) -> None:
+        with suppress(OSError):
+            while data := server.recv(1 << 16):
+                if losing.is_set() and b"COMMIT" in data:
+                    self.lost.set()
+                    break
+                client.sendall(data)
+        _hang_up(client)
+        _hang_up(server)
+
+    def close(self) -> None:
+        """End everything that passes through it."""
+        for one in self._sockets:
+            _hang_up(one)
+        for thread in self._threads:
+            thread.join()
+        for one in self._sockets:
+            one.close()
+
+
+def _hang_up(one: socket.socket) -> None:
+    with suppress(OSError):
+        one.shutdown(socket.SHUT_RDWR)
