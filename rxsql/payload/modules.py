@@ -53,7 +53,12 @@ def is_users(module: Any) -> bool:
     if name.partition(".")[0] in ("rxsql", "revoscalepy"):
         return False
     path = getattr(module, "__file__", None)
-    return isinstance(path, str) and not path.startswith(_installed_places())
+    return isinstance(path, str) and not _is_installed(path)
+
+
+def _is_installed(path: str) -> bool:
+    # A folder of installed packages may also be shared, by a .pth file or PYTHONPATH.
+    return "/site-packages/" in path or "/dist-packages/" in path or path.startswith(_installed_places())
 
 
 @lru_cache(maxsize=1)
