@@ -140,5 +140,15 @@ CREATE TABLE IF NOT EXISTS rx.console_chunks (
 
 CREATE INDEX IF NOT EXISTS ix_console_chunks_job_key ON rx.console_chunks (job_key, chunk_key);
 
+-- What these columns hold is another thing a second later: what the planner learned from the last job would
+-- have it walk through the next one's rows. Without statistics it takes the index that fits best.
+ALTER TABLE rx.task_rows
+ALTER COLUMN job_key SET STATISTICS 0,
+ALTER COLUMN status SET STATISTICS 0,
+ALTER COLUMN worker_key SET STATISTICS 0;
+ALTER TABLE rx.results ALTER COLUMN job_key SET STATISTICS 0;
+ALTER TABLE rx.console_chunks ALTER COLUMN job_key SET STATISTICS 0;
+ALTER TABLE rx.inputs ALTER COLUMN job_key SET STATISTICS 0;
+
 INSERT INTO rx.schema_version (version) VALUES (1)
 ON CONFLICT (version) DO NOTHING;

@@ -1,5 +1,5 @@
 -- Hand the job's next queued tasks to this worker, if it holds slots on the job; an attempt counts from here.
--- The numbers are gathered first: whatever the planner believes of the table, each row is then found by its key.
+-- The numbers are gathered first: whatever the planner believes, each row is then found by its key.
 -- Returns: a row a task: task, attempt, first_run, run_count, input.
 UPDATE rx.task_rows
 SET

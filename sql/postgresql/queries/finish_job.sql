@@ -1,5 +1,5 @@
 -- End a job none of whose tasks is open: failed when every run failed, or when one did and the rest was not
--- to go on. The tasks are counted only then: while one is open, this looks at one entry of the index.
+-- to go on. The tasks are counted only then: while one is open, this looks at one entry of the index, once.
 -- Returns: job_key, or no row when a task is still open.
 UPDATE rx.jobs
 SET
@@ -38,7 +38,7 @@ FROM (
         AND NOT EXISTS (
             SELECT 1
             FROM rx.task_rows AS unfinished
-            WHERE unfinished.job_key = ended.job_key AND unfinished.status IN ('queued', 'running')
+            WHERE unfinished.job_key = :job_key AND unfinished.status IN ('queued', 'running')
         )
     HAVING COUNT(*) > 0
 ) AS counted
