@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("rxsql.worker")
 TAIL_SECONDS = 0.02  # between readings of the captured output
-_GATHER_SECONDS = 0.004  # how long outcomes wait for others while children are at work
-_GATHER_COUNT = 400
+_GATHER_SECONDS = 0.010  # how long outcomes wait for others while children are at work
+_GATHER_COUNT = 1000
 
 
 class Reporter:
