@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -74,9 +75,22 @@ def database(server: str, variant: str) -> Iterator[str]:
         finally:
             with suppress(StoreError):  # a server that does not know this lets the database go without
                 _run(master, f"ALTER DATABASE {name} SET SINGLE_USER WITH ROLLBACK IMMEDIATE")
-            _run(master, f"DROP DATABASE {name}")
+            _drop(master, name)
     finally:
         master.close()
+
+
+def _drop(master: Store, name: str) -> None:
+    """Drop a database; its last connection may be about to end."""
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            _run(master, f"DROP DATABASE {name}")
+            return
+        except StoreError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
 
 
 def _store_name(server: str, database: str) -> str:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("rxsql.worker")
 TAIL_SECONDS = 0.02  # between readings of the captured output
-_GATHER_SECONDS = 0.010  # how long outcomes wait for others while children are at work
+_GATHER_SECONDS = 0.004  # how long outcomes wait for others while children are at work, at least
+_GATHER_MOST_SECONDS = 0.1
 _GATHER_COUNT = 1000
 
 
@@ -30,6 +31,7 @@ class Reporter:
         self._report = Report()
         self._since = 0.0
         self._tail_due = 0.0
+        self._gather_seconds = _GATHER_SECONDS
         self.failures: dict[int, str] = {}  # job keys and the reasons for which the whole job fails
 
     @property
@@ -37,7 +39,7 @@ class Reporter:
         """Seconds until the report wants to be written; None when there is nothing to write."""
         if not self._report:
             return None
-        return max(0.0, self._since + _GATHER_SECONDS - time.monotonic())
+        return max(0.0, self._since + self._gather_seconds - time.monotonic())
 
     def ends_task_of(self, job_key: int) -> bool:
         """Whether the end of one of a job's tasks is not written yet."""
@@ -151,7 +153,10 @@ class Reporter:
         """Write the report when it is time; return what came of it."""
         if not self._report or not (now or self._is_due()):
             return None
+        begun = time.monotonic()
         written = self._poller.write(self._report)
+        # A store that takes longer gets fewer and larger reports.
+        self._gather_seconds = min(_GATHER_MOST_SECONDS, max(_GATHER_SECONDS, time.monotonic() - begun))
         self._report = Report()
         for job_key, task in written.refused:
             self._lost(job_key, task)

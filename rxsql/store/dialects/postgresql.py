@@ -26,6 +26,9 @@ _REMEDIES = {
     "53300": "The server has no connections left.",
 }
 
+# A plan that was made while a table was empty, and kept, walks through all of it when it has grown.
+_SESSION = "-c timezone=utc -c plan_cache_mode=force_custom_plan"
+
 _PASSING_CLASSES = frozenset({"08", "40", "57"})  # connection, rollback by the server, operator
 _PASSING = frozenset({"55P03"})  # lock not available
 _PASSING_REMEDY = (
@@ -62,7 +65,7 @@ class StoreDialect:
             connect_args={
                 "connect_timeout": max(2, round(self._timeout)),
                 "application_name": "rxsql",
-                "options": f"-c timezone=utc {self._url.query.get('options', '')}".rstrip(),
+                "options": f"{_SESSION} {self._url.query.get('options', '')}".rstrip(),
             },
             pool_recycle=1500,
             pool_pre_ping=True,
