@@ -26,6 +26,9 @@ VARIANTS = {
     ),
 }
 
+OTHER_DRIVER = "mssql-python"  # the plain variant's database through the other driver
+KINDS = (*VARIANTS, OTHER_DRIVER)
+
 
 @contextmanager
 def sql_server() -> Iterator[str]:
@@ -78,6 +81,18 @@ def database(server: str, variant: str) -> Iterator[str]:
             _drop(master, name)
     finally:
         master.close()
+
+
+def through_mssql_python(name: str) -> str:
+    """The name of the same store through the driver mssql-python; skips where that is not another or not there."""
+    pytest.importorskip("mssql_python", reason="mssql-python is not installed", exc_type=ImportError)
+    if "://" not in name:
+        url = sa.URL.create("mssql+mssqlpython", query={"odbc_connect": name})
+        return url.render_as_string(hide_password=False)
+    url = sa.make_url(name)
+    if url.get_driver_name() == "mssqlpython":
+        pytest.skip("SQL Server: RXSQL_TEST_MSSQL names the driver mssql-python, by which all tests go then")
+    return url.set(drivername="mssql+mssqlpython").render_as_string(hide_password=False)
 
 
 def _drop(master: Store, name: str) -> None:

@@ -65,9 +65,8 @@ class StoreDialect:
         """Insert rows by the thousand: each statement is the same, whatever it inserts, and is compiled once."""
         if self._counts_units is None:  # the database's collation decides
             self._counts_units = connection.scalar(sa.select(sa.func.len(_TWO_UNITS))) == len(_TWO_UNITS) + 1
-        wanted = statement._bindparams.keys()
         for parameters in bulk.packed(rows, counts_units=self._counts_units):
-            connection.execute(statement, {name: parameters[name] for name in wanted})
+            connection.execute(statement, parameters)
 
     def wakeup(self, _engine: Engine, _own: str) -> PollWakeup:
         """Return a hint that only says when it is time to look again."""

@@ -73,7 +73,9 @@ _KEYWORDS = {
 }
 
 _FREETDS = "FreeTDS"
-_BEST = ("ODBC Driver 18 for SQL Server", "ODBC Driver 17 for SQL Server", _FREETDS)
+_MICROSOFTS = re.compile(r"(?i)ODBC Driver (\d+) for SQL Server")
+_OLDEST = 17  # that is chosen in another's place
+_USUAL = "ODBC Driver 18 for SQL Server"
 _LEGACY = re.compile(
     r"(?i)SQL Server|SQL (Server )?Native Client( \d+\.\d+)?|SQLNCLI\d*(\.\d+)?"
     r"|ODBC Driver (11|13|13\.1|17) for SQL Server"
@@ -276,9 +278,13 @@ def _driver(values: Mapping[str, str], drivers: Sequence[str]) -> str:
         return installed[asked.lower()]
     if asked and _LEGACY.fullmatch(asked) is None:
         return asked  # a path, or a driver that is missing: choosing a lesser one might encrypt less
+    found = [(int(match[1]), match[0]) for name in drivers if (match := _MICROSOFTS.fullmatch(name))]
+    newest = max((entry for entry in found if entry[0] >= _OLDEST), default=None)
+    if newest is not None:
+        return newest[1]
     # FreeTDS takes Encrypt for an unknown word, and checks no certificate.
-    unfit = {_FREETDS} if values.get("Encrypt", "no").lower() not in {"no", "optional"} else set()
-    return next((name for name in _BEST if name.lower() in installed and name not in unfit), _BEST[0])
+    fit = values.get("Encrypt", "no").lower() in {"no", "optional"}
+    return installed[_FREETDS.lower()] if fit and _FREETDS.lower() in installed else _USUAL
 
 
 def _move_port(values: dict[str, str]) -> None:
