@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from rxsql.errors import StoreError
-from rxsql.store.engine import Store, connect
+from rxsql.store.engine import Store, _open, connect
 from rxsql.store.tables import metadata
 
 IMAGE = "mcr.microsoft.com/mssql/server:2022-latest"
@@ -76,6 +76,8 @@ def database(server: str, variant: str) -> Iterator[str]:
             _set(master, VARIANTS[variant].format(name=name), variant)
             yield _store_name(server, name)
         finally:
+            for store in [store for (_, opened), store in _open.items() if name in opened]:
+                store.close()  # this process's clients keep theirs open
             with suppress(StoreError):  # a server that does not know this lets the database go without
                 _run(master, f"ALTER DATABASE {name} SET SINGLE_USER WITH ROLLBACK IMMEDIATE")
             _drop(master, name)

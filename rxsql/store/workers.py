@@ -98,13 +98,17 @@ def has_live_worker(store: Store, python: str) -> bool:
 def dead_workers(store: Store, *, but: int) -> list[Worker]:
     """Return workers that did not stop and are not alive, among them earlier ones with this process's own number.
 
+    And those that have slots although they have stopped: who took them for dead did not get to the end, or they claimed
+    once more before they heard of it.
+
     Args:
         store: Where.
         but: The key of this process's own worker.
     """
-    unstopped = [w for w in list_workers(store) if w.stopped_at is None and w.worker_key != but]
+    others = [w for w in list_workers(store) if w.worker_key != but]
+    suspects = [w for w in others if w.stopped_at is None or w.used_slots]
     own = (this_host(), os.getpid())
-    return [worker for worker in unstopped if not worker.is_alive or (worker.host, worker.pid) == own]
+    return [worker for worker in suspects if not worker.is_alive or (worker.host, worker.pid) == own]
 
 
 def _is_gone(host: str, pid: int) -> bool:

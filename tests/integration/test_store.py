@@ -311,6 +311,18 @@ def test_worker_is_dead_when_its_lease_is_over(store, worker):
     assert workers.heartbeat(store, late) is False
 
 
+def test_claim_of_a_worker_taken_for_dead_is_taken_back(store, worker):
+    """Who claims once more after it was taken for dead is among the dead until that is taken back too."""
+    job_key, late = submit(store, tasks=2), register(store, "late")
+    workers.stop(store, late)
+    tasks.reap(store, late, "the worker died")
+    assert len(claim(store, late, job_key)) == 2
+    assert [w.worker_id for w in workers.dead_workers(store, but=worker)] == ["late"]
+    tasks.reap(store, late, "the worker died")
+    assert workers.dead_workers(store, but=worker) == []
+    assert [task.attempt for task in claim(store, worker, job_key)] == [2, 2]
+
+
 def test_idle_worker_stays_while_there_is_work(store, worker):
     """A worker cannot leave as idle between a job's submission and its own look."""
     submit(store)
