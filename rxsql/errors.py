@@ -117,6 +117,16 @@ class PayloadVersionError(PayloadError):
         self.here = here
 
 
+class SignatureError(PayloadError):
+    """A stored row is not what somebody with a signing key put there; nothing of it was unpickled."""
+
+    def __init__(self, subject: str, reason: str) -> None:
+        """Name what was refused, and why."""
+        super().__init__(f"Refused {subject}: {reason}.")
+        self.subject = subject
+        self.reason = reason
+
+
 class RunError(RxSqlError, RuntimeError):
     """Stands at a run's index when the run's own exception object cannot be had."""
 

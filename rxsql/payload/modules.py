@@ -40,7 +40,8 @@ _seen: tuple[int, list[ModuleType]] = (-1, [])
 def _user_modules() -> list[ModuleType]:
     global _seen  # noqa: PLW0603 - a cache keyed by how many modules there are
     if _seen[0] != len(sys.modules):
-        modules = [module for module in list(sys.modules.values()) if is_users(module)]
+        each = {id(module): module for module in list(sys.modules.values())}  # some stand there twice
+        modules = [module for module in each.values() if is_users(module)]
         _seen = (len(sys.modules), modules)
     return _seen[1]
 

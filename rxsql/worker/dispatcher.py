@@ -124,10 +124,7 @@ class Dispatcher:
         job.slots, claimed = self._poller.claim(
             job.item, slots=job.share, held=job.slots, limit=max(0, wanted)
         )
-        job.backlog.extend(dispatch for dispatch in claimed if dispatch.runs)
-        for dispatch in claimed:
-            if not dispatch.runs:  # an earlier attempt has finished them all
-                self._reporter.end_task(job, dispatch)
+        job.backlog.extend(dispatch for dispatch in claimed if not self._reporter.settle(job, dispatch))
         if job.slots:
             job.more = job.more and len(claimed) >= wanted
         job.share = min(

@@ -51,12 +51,15 @@ class Dispatch:
     seconds: float = 0.0
     error: str | None = None
     console: RunConsole | None = None
+    refused: str | None = None  # why no child may have it
 
     @classmethod
-    def of(cls, number: int, task: Task, done: set[int], body: bytes) -> Dispatch:
+    def of(
+        cls, number: int, task: Task, done: set[int], body: bytes, *, refused: str | None = None
+    ) -> Dispatch:
         """Return a task's dispatch, without the runs that are done."""
         runs = deque(run for run in range(task.first_run, task.first_run + task.run_count) if run not in done)
-        return cls(number, task, runs, body)
+        return cls(number, task, runs, body, refused=refused)
 
     @property
     def done_runs(self) -> tuple[int, ...]:
