@@ -10,6 +10,7 @@ from contextlib import suppress
 
 from rxsql.errors import RxSqlError
 from rxsql.settings import Settings
+from rxsql.worker import isolation
 from rxsql.worker.pool import Pool
 
 
@@ -26,6 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def run(settings: Settings, *, exit_when_idle: bool = False, ready_fd: int | None = None) -> int:
     """Run a worker on the store that the settings name; return the exit code."""
+    isolation.hide()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     pool = Pool(settings)  # first: the zygote starts while the store's libraries are imported
     try:

@@ -6,20 +6,17 @@ A seam: another engine would offer the same `Pool` (start, stop, capacity) and `
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rxsql.errors import WorkerStartError
-from rxsql.worker import wire
+from rxsql.worker import isolation, wire
 from rxsql.worker.capture import Capture, RunConsole
 
 if TYPE_CHECKING:
@@ -28,14 +25,6 @@ if TYPE_CHECKING:
     from rxsql.models import Task, WorkItem
     from rxsql.settings import Settings
 
-# What a child sees of the worker's environment, besides the names in RXSQL_ENVIRONMENT.
-ENVIRONMENT = frozenset(
-    {
-        *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "SYSTEMROOT"),
-        *("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "VIRTUAL_ENV", "CONDA_PREFIX", "CUDA_VISIBLE_DEVICES"),
-        *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"),
-    }
-)
 _ESCALATION = ((0.0, signal.SIGINT), (0.6, signal.SIGTERM), (1.2, signal.SIGKILL))
 
 
@@ -88,14 +77,14 @@ class Dispatch:
 class Child:
     """One child process, from the order to fork it until its end is known."""
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, folder: str) -> None:
         self.number = number
+        self.folder = folder
         self.job_key: int | None = None
         self.ready = False
         self.leaving = False  # gets no more tasks, and retires after those it has begun
         self.in_flight: dict[int, Dispatch] = {}
         self.captures = (Capture(), Capture())
-        self.folder = tempfile.mkdtemp(prefix="rxsql-")
         self.sock, self._far_end = wire.pair()
         self.sock.setblocking(False)
         self._stopping_since: float | None = None
@@ -190,7 +179,7 @@ class Child:
         self._far_end.close()
         for capture in self.captures:
             capture.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        isolation.remove(self.folder)
 
 
 class Pool:
@@ -200,6 +189,7 @@ class Pool:
         self._settings = settings
         self.children: dict[int, Child] = {}
         self._next = 0
+        self._folders = isolation.Folders()
         self._start_zygote()
 
     def _start_zygote(self) -> None:
@@ -209,7 +199,7 @@ class Pool:
         self._zygote = subprocess.Popen(
             [*command, *preload],
             pass_fds=[far_end.fileno()],
-            env=child_environment(self._settings),
+            env=isolation.child_environment(self._settings),
             stdin=subprocess.DEVNULL,
         )
         far_end.close()
@@ -233,7 +223,7 @@ class Pool:
 
     def start(self) -> Child:
         """Fork a child; it stands by until it is bound to a job."""
-        child = Child(self._next)
+        child = Child(self._next, self._folders.make())
         self._next += 1
         self.children[child.number] = child
         order = json.dumps({"fork": child.number, "folder": child.folder}).encode()
@@ -287,13 +277,4 @@ class Pool:
         for child in self.children.values():
             child.close()
         self.children.clear()
-
-
-def child_environment(settings: Settings) -> dict[str, str]:
-    """Return the part of this environment that children may see."""
-    named = {name.strip() for name in settings.environment.split(",") if name.strip()}
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if name in ENVIRONMENT or name in named or name.startswith(("LC_", "PYTHON"))
-    }
+        self._folders.close()

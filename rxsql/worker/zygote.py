@@ -15,10 +15,11 @@ import select
 import signal
 import socket
 import sys
+import tempfile
 from contextlib import suppress
 from typing import Any
 
-from rxsql.worker import child
+from rxsql.worker import child, isolation
 
 _PR_SET_PDEATHSIG = 1
 
@@ -29,6 +30,7 @@ class Zygote:
     def __init__(self, control: socket.socket) -> None:
         self._control = control
         self._children: dict[int, int] = {}  # process id -> number
+        self._root: str | None = None  # the folder in which all children have theirs
 
     def serve(self) -> None:
         """Do as told until the supervisor hangs up, then kill what is left."""
@@ -46,10 +48,22 @@ class Zygote:
                         woken.recv(4096)
                     self._reap()
                 if self._control in ready and not self._obey():
+                    self._clean_up()
                     return
         finally:
             for pid in self._children:
                 _signal_group(pid, signal.SIGKILL)
+
+    def _clean_up(self) -> None:
+        """End all children and remove their folders: a supervisor that was killed cannot."""
+        for pid in self._children:
+            _signal_group(pid, signal.SIGKILL)
+        for pid in self._children:
+            with suppress(ChildProcessError):
+                os.waitpid(pid, 0)
+        self._children.clear()
+        if self._root is not None:
+            isolation.remove(self._root)
 
     def _obey(self) -> bool:
         try:
@@ -74,6 +88,7 @@ class Zygote:
         for fd in fds:
             os.close(fd)
         self._children[pid] = order["fork"]
+        self._root = os.path.dirname(order["folder"])
 
     def _reap(self) -> None:
         while True:
@@ -121,7 +136,7 @@ def _become_child(folder: str, fds: list[int], zygote: int) -> None:
                 with suppress(OSError):
                     os.close(fd)
         os.chdir(folder)
-        os.environ["TMPDIR"] = folder
+        os.environ["TMPDIR"] = tempfile.tempdir = folder
         child.serve(socket.socket(fileno=sock_fd), stdout_fd, stderr_fd)
         code = 0
     except KeyboardInterrupt:
