@@ -14,7 +14,8 @@ from rxsql.errors import PayloadError, SignatureError
 from rxsql.models import RxRemoteJobStatus
 from rxsql.payload import PYTHON, Keyring, signing
 from rxsql.store import jobs, tasks, workers, workitems
-from rxsql.worker.pool import Dispatch
+from rxsql.worker.capture import Quota
+from rxsql.worker.dispatch import Dispatch
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -136,7 +137,10 @@ class Poller:
             body = self._input(item, task, body)
         except SignatureError as error:
             refused = f"SignatureError: {error}"
-        return Dispatch.of(self._next_number, task, done, body or b"", refused=refused)
+        quota = Quota(self._settings.console_bytes)
+        dispatch = Dispatch.of(self._next_number, task, done, body or b"", quota)
+        dispatch.refused = refused
+        return dispatch
 
     def _input(self, item: WorkItem, task: Task, body: bytes | None) -> bytes:
         if not item.has_inputs:
