@@ -7,14 +7,14 @@ import hmac
 import json
 import re
 import struct
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
 
 from rxsql.errors import SettingsError, SignatureError
 from rxsql.payload.keyfile import read_keys
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from rxsql.models import NewJob, WorkItem
     from rxsql.settings import Settings
@@ -22,14 +22,13 @@ if TYPE_CHECKING:
 MAGIC = b"RXS1"
 _MAC_BYTES = 32
 _HEAD = len(MAGIC) + 1  # and the length of the key's id
-_LENGTH = struct.Struct("<Q")
+_NUMBER = struct.Struct("<q")
 _CONTEXT = b"rxsql signature 1"
 _COPY_BELOW = 64 * 1024  # up to here one call over a copy is quicker than a running HMAC
 _JOB_SIGNATURE = re.compile(r"([^:]+):([0-9a-f]{64})")
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
+class Subject(NamedTuple):
     """What bytes are and where they belong: the same bytes at another place have another signature.
 
     Args:
@@ -41,11 +40,6 @@ class Subject:
     kind: str
     job_id: str
     numbers: tuple[int, ...] = ()
-
-    @property
-    def fields(self) -> tuple[str, ...]:
-        """What a signature covers besides the bytes."""
-        return (self.kind, self.job_id, *map(str, self.numbers))
 
     def __str__(self) -> str:
         place = f" {self.numbers[0]}" if self.numbers else ""
@@ -65,6 +59,10 @@ def task_input(job_id: str, task: int, first_run: int, run_count: int) -> Subjec
 def result(job_id: str, run: int, *, failed: bool) -> Subject:
     """What a run ended with: its value, or its exception."""
     return Subject("exception of run" if failed else "result of run", job_id, (run,))
+
+
+def _row(job_id: str) -> Subject:
+    return Subject("row", job_id)
 
 
 class Keyring:
@@ -105,7 +103,7 @@ class Keyring:
         """Return `body` in a signed envelope; as it is where there is no key."""
         if self._signer is None:
             return body
-        return b"".join((self._head, _mac(self._keys[self._signer], subject.fields, body), body))
+        return b"".join((self._head, _mac(self._keys[self._signer], subject, body), body))
 
     def unseal(self, stored: bytes, subject: Subject) -> bytes:
         """Return what is in an envelope, or bytes without one as they are; nothing is unpickled.
@@ -125,7 +123,7 @@ class Keyring:
         body = stored[start + _MAC_BYTES :]
         if self._signer is not None:
             key = self._key(stored[_HEAD:start].decode(errors="replace"), subject)
-            if not hmac.compare_digest(stored[start : start + _MAC_BYTES], _mac(key, subject.fields, body)):
+            if not hmac.compare_digest(stored[start : start + _MAC_BYTES], _mac(key, subject, body)):
                 raise _changed(subject)
         return body
 
@@ -144,7 +142,7 @@ class Keyring:
         if self._signer is None:
             return None
         facts = _facts(job, hashlib.sha256(job.function).hexdigest())
-        return f"{self._signer}:{_mac(self._keys[self._signer], facts).hex()}"
+        return f"{self._signer}:{_mac(self._keys[self._signer], _row(job.job_id), facts).hex()}"
 
     def check_job(self, item: WorkItem) -> None:
         """See that a job's row and function are what somebody with a key submitted.
@@ -152,7 +150,7 @@ class Keyring:
         Raises:
             SignatureError: They are not, or the job is not signed and has to be.
         """
-        subject = Subject("row", item.job_id)
+        subject = _row(item.job_id)
         if item.signature is None:
             if self._required:
                 raise _unsigned(subject)
@@ -163,7 +161,7 @@ class Keyring:
         if parts is None:
             raise SignatureError(str(subject), "its column signature holds none")
         key = self._key(parts[1], subject)
-        if not hmac.compare_digest(parts[2], _mac(key, _facts(item, item.function_hash)).hex()):
+        if not hmac.compare_digest(parts[2], _mac(key, subject, _facts(item, item.function_hash)).hex()):
             raise _changed(subject)
         if hashlib.sha256(item.function).hexdigest() != item.function_hash:
             raise SignatureError(
@@ -176,13 +174,10 @@ def _head(key_id: str) -> bytes:
     return MAGIC + bytes([len(name)]) + name
 
 
-def _mac(key: bytes, fields: Sequence[str], body: bytes = b"") -> bytes:
-    # How many fields there are, and each one's length before it: no two lists of fields are ever the same bytes.
-    parts = [_CONTEXT, _LENGTH.pack(len(fields))]
-    for field in fields:
-        text = field.encode(errors="surrogatepass")
-        parts += (_LENGTH.pack(len(text)), text)
-    head = b"".join(parts)
+def _mac(key: bytes, subject: Subject, body: bytes) -> bytes:
+    head = _words(subject.kind, subject.job_id, len(subject.numbers)) + b"".join(
+        [_NUMBER.pack(number) for number in subject.numbers]
+    )
     if len(body) < _COPY_BELOW:
         return hmac.digest(key, head + body, "sha256")
     running = hmac.new(key, head, "sha256")
@@ -190,18 +185,27 @@ def _mac(key: bytes, fields: Sequence[str], body: bytes = b"") -> bytes:
     return running.digest()
 
 
-def _facts(job: NewJob | WorkItem, function_hash: str) -> tuple[str, ...]:
+@lru_cache(maxsize=64)
+def _words(kind: str, job_id: str, numbers: int) -> bytes:
+    """Return what a signature begins with: each text comes after its length, so that none runs into another."""
+    parts = [_CONTEXT, _NUMBER.pack(numbers)]
+    for word in (kind, job_id):
+        text = word.encode(errors="surrogatepass")
+        parts += (_NUMBER.pack(len(text)), text)
+    return b"".join(parts)
+
+
+def _facts(job: NewJob | WorkItem, function_hash: str) -> bytes:
     """Return what decides which code a job runs, and on how much."""
-    return (
-        "job",
-        job.job_id,
+    facts = [
         function_hash,
-        str(job.run_count),
-        str(int(job.has_inputs)),
-        str(int(job.shared_input is not None)),
-        json.dumps(list(job.packages_to_load)),
+        job.run_count,
+        bool(job.has_inputs),
+        job.shared_input is not None,
+        list(job.packages_to_load),
         job.python,
-    )
+    ]
+    return json.dumps(facts).encode()
 
 
 def _unsigned(subject: Subject) -> SignatureError:

@@ -202,11 +202,13 @@ def test_folders_of_a_killed_worker_are_removed(store_url, start_worker, tmp_pat
 
 def test_folders_of_a_living_worker_are_left_alone(store_url, start_worker, tmp_path, worker_tmp):
     """A worker that starts removes nothing of a worker that lives, however old its folder looks."""
-    start_worker(slots=1)
+    worker = start_worker(slots=1)
     (root,) = worker_tmp.glob("rxsql-worker-*")
+    worker.send_signal(signal.SIGSTOP)  # it would make folders, and look younger
     os.utime(root, (0, 0))
     start_worker(slots=1)
     assert root.exists()
+    worker.send_signal(signal.SIGCONT)
     assert len(list(worker_tmp.glob("rxsql-worker-*"))) == 2
 
 

@@ -259,12 +259,12 @@ def test_refused_jobs_start_no_code(scene):
         )
         keyring = Keyring({"k1": KEY.encode()})
         item = scene_item(scene, job)
-        facts = signing._facts(item, "f" * 64)
+        signed = signing._mac(keyring._keys["k1"], signing._row(item.job_id), signing._facts(item, "f" * 64))
         scene.change_of(
             job,
             row + "function_hash = :hash, signature = :signature WHERE job_key = {key}",
             hash="f" * 64,
-            signature=f"k1:{signing._mac(keyring._keys['k1'], facts).hex()}",
+            signature=f"k1:{signed.hex()}",
         )
 
     changes = {

@@ -115,7 +115,7 @@ def test_places_that_look_alike_are_not_alike():
 
 def test_a_body_and_the_last_field_are_apart():
     """A body that goes on where the place ended is another place's body."""
-    moved = signing._LENGTH.pack(1) + b"7"
+    moved = signing._NUMBER.pack(7)
     assert KEYED.seal(moved, signing.Subject("k", "j", (1,))) != KEYED.seal(
         b"", signing.Subject("k", "j", (1, 7))
     )
