@@ -40,6 +40,9 @@ NETWORK_FILE_SYSTEMS = frozenset(
 )
 MOUNTS = Path("/proc/self/mounts")
 _SHORTEST_PAUSE, _LONGEST_PAUSE, _BLIND_PAUSE = 0.0002, 0.1, 0.005  # seconds between looks for a change
+_SHORT_PAUSES = (
+    15  # after a write, before the pauses grow: a commit takes about as long as a sync of the disk
+)
 OLDEST = (3, 38, 0)
 _SYNCHRONOUS = {"full": "FULL", "normal": "NORMAL"}
 
@@ -220,11 +223,10 @@ class FileWakeup:
     def wait(self, seconds: float) -> bool:
         """Wait for somebody else's commit, at most `seconds`.
 
-        The log is written before the commit can be seen, and a commit takes about as long as a sync of the disk;
-        so after a write the look is repeated with growing pauses.
+        The log is written before the commit can be seen, so after a write the look is repeated, with growing pauses.
         """
         began = time.monotonic()
-        pause = _SHORTEST_PAUSE
+        pause, short_pauses = _SHORTEST_PAUSE, _SHORT_PAUSES
         while not self.changed():
             waited = time.monotonic() - began
             if waited >= seconds:
@@ -233,8 +235,9 @@ class FileWakeup:
                 time.sleep(min(seconds - waited, _BLIND_PAUSE))
             elif select.select([self._watch], [], [], min(seconds - waited, pause))[0]:
                 self.drain()
-                pause = _SHORTEST_PAUSE
-                time.sleep(pause)
+                pause, short_pauses = _SHORTEST_PAUSE, _SHORT_PAUSES
+            elif short_pauses:
+                short_pauses -= 1
             else:
                 pause = min(_LONGEST_PAUSE, pause * 1.5)
         return True
