@@ -67,6 +67,7 @@ class StoreDialect:
         self.path = Path(str(url.database)).expanduser().absolute()
         self.label = str(self.path)
         self._timeout = settings.busy_timeout_seconds
+        self._idle_wakeups: list[FileWakeup] = []
         option = str(url.query.get("synchronous", "full")).lower()
         if option not in _SYNCHRONOUS:
             raise StoreError(f"synchronous={option} is unknown; it is full or normal.")
@@ -121,7 +122,17 @@ class StoreDialect:
 
     def wakeup(self, engine: Engine, _own: str) -> FileWakeup:
         """Return a hint that watches the write-ahead log."""
-        return FileWakeup(self.path, engine)
+        try:
+            found = self._idle_wakeups.pop()
+        except IndexError:
+            return FileWakeup(self.path, engine, self._idle_wakeups)
+        found.drain()
+        return found
+
+    def close(self) -> None:
+        """End the watches that wait to be used again."""
+        while self._idle_wakeups:
+            self._idle_wakeups.pop().end()
 
     def translate(self, error: sa.exc.DBAPIError) -> StoreError:
         """Say SQLite's errors in rxsql's words."""
@@ -197,8 +208,9 @@ class FileWakeup:
     Where there is no inotify, `data_version` is polled; it costs microseconds.
     """
 
-    def __init__(self, path: Path, engine: Engine) -> None:
+    def __init__(self, path: Path, engine: Engine, idle: list[FileWakeup]) -> None:
         self._engine = engine
+        self._idle = idle
         self._seen: dict[int, int] = {}
         self.changed()  # opens the store, so that the log is there to be watched
         self._watch = _watch(path)
@@ -248,6 +260,10 @@ class FileWakeup:
             self._watch.read(timeout=0)
 
     def close(self) -> None:
+        """Keep the watch for the next one who waits: the kernel takes a millisecond to end one."""
+        self._idle.append(self)
+
+    def end(self) -> None:
         """Give the watch back."""
         if self._watch is not None:
             self._watch.close()
