@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from rxsql.client.runs import Runs
 
 
+_RECENT_SECONDS = 1.0  # a worker that was there so short a time ago can be started
+
+
 def submit(
     where: RxInSqlServer,
     function: Callable[..., Any],
@@ -50,7 +53,7 @@ def submit(
     new = _new_job(where, function, plan, local_state, chunk=chunk, go_on=go_on, settings=settings)
     new = _signed(new, keyring)
     store = open_store(where.store)
-    autostart.ensure_worker(store)
+    autostart.ensure_worker(store, unless_seen_seconds=_RECENT_SECONDS)
     add_job(store, new, inline_bytes=settings.inline_bytes)
     job = RxRemoteJob(where, new.job_id)
     remember(job)

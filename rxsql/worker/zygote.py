@@ -164,6 +164,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     for module in sys.argv[2:]:
         importlib.import_module(module)
+    child.rehearse()
     gc.freeze()  # a collection in a child must not copy what all share
     Zygote(socket.socket(fileno=int(sys.argv[1]))).serve()
 
