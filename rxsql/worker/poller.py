@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from rxsql.errors import PayloadError
 from rxsql.models import RxRemoteJobStatus
 from rxsql.payload import PYTHON
-from rxsql.store import jobs, tasks, workers, workitems
+from rxsql.store import jobs, reaping, tasks, workers, workitems
 from rxsql.worker.pool import Dispatch
 
 if TYPE_CHECKING:
@@ -52,8 +52,9 @@ class Poller:
         self._reap()
 
     def stop(self) -> None:
-        """Write down that this worker has ended."""
-        workers.stop(self._store, self.worker_key)
+        """Write down that this worker has ended; what is still its own, unknown to itself, goes back."""
+        self.give_back_unseen(self.held().values())
+        reaping.reap(self._store, self.worker_key, f"The worker {self.worker_id} ended.")
 
     def stop_if_idle(self) -> bool:
         """End, unless a job has come in."""
@@ -81,9 +82,8 @@ class Poller:
 
     def _reap(self) -> None:
         for worker in workers.dead_workers(self._store, but=self.worker_key):
-            workers.stop(self._store, worker.worker_key)
             reason = f"The worker {worker.worker_id} died while it ran this task, which had no attempts left."
-            tasks.reap(self._store, worker.worker_key, reason)
+            reaping.reap(self._store, worker.worker_key, reason)
             log.warning("worker.reaped worker=%s", worker.worker_id)
 
     def look(self) -> list[OpenJob]:
@@ -114,10 +114,13 @@ class Poller:
         body = task.input if task.input is not None else apart
         if body is None and item.has_inputs:
             body = b"(deleted)"  # not a payload: the run fails and says so
-        done: set[int] = set()
-        if task.attempt > 1 and task.run_count > 1:
+        done: dict[int, str | None] = {}
+        if task.run_count > 1 and (task.attempt > 1 or item.max_attempts == 1):
             done = tasks.runs_with_results(self._store, item.job_key, task)
-        return Dispatch.of(self._next_number, task, done, body or b"")
+        dispatch = Dispatch.of(self._next_number, task, set(done), body or b"")
+        failed = [error for error in done.values() if error is not None]
+        dispatch.failed_runs, dispatch.error = len(failed), next(iter(failed), None)
+        return dispatch
 
     def write(self, news: Report) -> Written:
         """Write back; tell which tasks are not this worker's any more, and which jobs ended with it."""
@@ -127,10 +130,10 @@ class Poller:
         """Give up a job's slots."""
         tasks.release_slots(self._store, self.worker_key, job_key)
 
-    def give_back(self, dispatches: Collection[Dispatch], *, begun: bool = False) -> None:
-        """Return tasks to the queue; those not begun get their attempt back."""
+    def give_back(self, dispatches: Collection[Dispatch], *, keep_up_to: int = 0) -> None:
+        """Return tasks to the queue; each gets its attempt back, but where that is among the first `keep_up_to`."""
         if dispatches:
-            pairs = [(d.task, d.task.attempt if begun else d.task.attempt - 1) for d in dispatches]
+            pairs = [(d.task, d.task.attempt - (d.task.attempt > keep_up_to)) for d in dispatches]
             tasks.release(self._store, self.worker_key, pairs)
 
     def spare_others(self) -> None:
