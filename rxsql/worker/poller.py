@@ -13,6 +13,7 @@ from rxsql.errors import PayloadError
 from rxsql.models import RxRemoteJobStatus
 from rxsql.payload import PYTHON
 from rxsql.store import jobs, reaping, tasks, workers, workitems
+from rxsql.worker.folders import sweep
 from rxsql.worker.pool import Dispatch
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ class Poller:
             reason = f"The worker {worker.worker_id} died while it ran this task, which had no attempts left."
             reaping.reap(self._store, worker.worker_key, reason)
             log.warning("worker.reaped worker=%s", worker.worker_id)
+        sweep()
 
     def look(self) -> list[OpenJob]:
         """Return the jobs there is work for, and those this worker holds slots on."""

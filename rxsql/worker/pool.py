@@ -12,15 +12,16 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rxsql.errors import WorkerStartError
 from rxsql.worker import wire
 from rxsql.worker.capture import Capture, RunConsole
+from rxsql.worker.folders import WorkerFolder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,6 +37,8 @@ ENVIRONMENT = frozenset(
         *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"),
     }
 )
+_STARTS = 5  # attempts to start another zygote
+_END_SECONDS = 5.0  # for the zygote to end with its children
 _ESCALATION = ((0.0, signal.SIGINT), (0.6, signal.SIGTERM), (1.2, signal.SIGKILL))
 
 
@@ -85,14 +88,14 @@ class Dispatch:
 class Child:
     """One child process, from the order to fork it until its end is known."""
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, folder: str) -> None:
         self.number = number
         self.job_key: int | None = None
         self.ready = False
         self.leaving = False  # gets no more tasks, and retires after those it has begun
         self.in_flight: dict[int, Dispatch] = {}
         self.captures = (Capture(), Capture())
-        self.folder = tempfile.mkdtemp(prefix="rxsql-")
+        self.folder = folder
         self.sock, self._far_end = wire.pair()
         self.sock.setblocking(False)
         self._stopping_since: float | None = None
@@ -197,6 +200,7 @@ class Pool:
         self._settings = settings
         self.children: dict[int, Child] = {}
         self._next = 0
+        self._folder = WorkerFolder()
         self._start_zygote()
 
     def _start_zygote(self) -> None:
@@ -230,11 +234,12 @@ class Pool:
 
     def start(self) -> Child:
         """Fork a child; it stands by until it is bound to a job."""
-        child = Child(self._next)
+        child = Child(self._next, self._folder.for_child())
         self._next += 1
         self.children[child.number] = child
         order = json.dumps({"fork": child.number, "folder": child.folder}).encode()
-        socket.send_fds(self.control, [order], child.child_fds())
+        with suppress(OSError):  # the zygote has died: that is told soon, and all children end with it
+            socket.send_fds(self.control, [order], child.child_fds())
         return child
 
     def standby(self) -> list[Child]:
@@ -247,7 +252,8 @@ class Pool:
         for child in self.children.values():
             number = child.due_signal(now)
             if number is not None:
-                self.control.send(json.dumps({"kill": child.number, "signal": int(number)}).encode())
+                with suppress(OSError):  # as above
+                    self.control.send(json.dumps({"kill": child.number, "signal": int(number)}).encode())
 
     def notes(self) -> list[dict[str, Any]]:
         """Return what the zygote has told since the last call; it has died when the socket is at its end.
@@ -272,18 +278,30 @@ class Pool:
     def restart(self) -> None:
         """Start a new zygote after the old one died, and all children with it."""
         self.children.clear()
-        self.control.close()
-        self._zygote.wait()
-        self._start_zygote()
-        self.wait_ready()
+        for left in reversed(range(_STARTS)):
+            self.control.close()
+            self._zygote.wait()
+            self._start_zygote()
+            try:
+                self.wait_ready()
+            except WorkerStartError:
+                if not left:
+                    raise
+            else:
+                return
 
     def close(self) -> None:
         """End the zygote, and with it every child."""
         self.control.close()
-        self._zygote.wait()
+        try:
+            self._zygote.wait(_END_SECONDS)
+        except subprocess.TimeoutExpired:  # somebody stopped it
+            self._zygote.kill()
+            self._zygote.wait()
         for child in self.children.values():
             child.close()
         self.children.clear()
+        self._folder.close()
 
 
 def child_environment(settings: Settings) -> dict[str, str]:
