@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from rxsql.models import RxRemoteJobStatus
-from rxsql.store.tables import Key, now, results, slots, task_rows, workers
+from rxsql.models import LAST_LINES, RxRemoteJobStatus
+from rxsql.store.tables import Key, console_chunks, now, results, slots, task_rows, workers
 from rxsql.store.tasks import finish_jobs
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from rxsql.store.engine import Store
 
+_OF_JOB = sa.bindparam("job_key", type_=Key)
 _OF_WORKER = sa.bindparam("worker_key", type_=Key)
 _JOBS = sa.select(slots.c.job_key).where(slots.c.worker_key == _OF_WORKER).order_by(slots.c.job_key)
 _DROP_SLOTS = sa.delete(slots).where(slots.c.worker_key == _OF_WORKER)
@@ -24,6 +26,12 @@ _STOP = (
     sa.update(workers)
     .where(workers.c.worker_key == sa.bindparam("stopped_key"), workers.c.stopped_at.is_(None))
     .values(stopped_at=now())
+)
+_LAST_CHUNK = (
+    sa.select(console_chunks.c.lines)
+    .where(console_chunks.c.job_key == _OF_JOB, console_chunks.c.task == sa.bindparam("of_task"))
+    .order_by(console_chunks.c.chunk_key.desc())
+    .limit(1)
 )
 _RECOUNT = (
     sa.update(task_rows)
@@ -63,8 +71,9 @@ def reap(store: Store, worker_key: int, error: str) -> None:
 def _fail_runs(connection: Connection, store: Store, failed: Sequence[Any], error: str) -> None:
     """Give the error to those runs of failed tasks that have no result, and count the failed ones."""
     lost = [
-        {"job_key": row.job_key, "run": run, "body": None, "error": error, "traceback": None}
+        {"job_key": row.job_key, "run": run, "body": None, "error": reason, "traceback": None}
         for row in failed
+        for reason in [error + _last_lines(connection, row.job_key, row.task)]
         for run in range(row.first_run, row.first_run + row.run_count)
     ]
     store.insert_many(connection, "insert_results", lost)
@@ -73,3 +82,9 @@ def _fail_runs(connection: Connection, store: Store, failed: Sequence[Any], erro
             last = row.first_run + row.run_count - 1
             found = {"of_job": row.job_key, "of_task": row.task, "first": row.first_run, "last": last}
             connection.execute(_RECOUNT, found)
+
+
+def _last_lines(connection: Connection, job_key: int, task: int) -> str:
+    said = connection.execute(_LAST_CHUNK, {"job_key": job_key, "of_task": task}).scalar()
+    lines: list[str] = json.loads(said)[-LAST_LINES:] if said else []
+    return " Its last console lines:\n    " + "\n    ".join(lines) if lines else ""

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from rxsql.models import OpenJob, RxRemoteJobStatus, Task, Written
+from rxsql.store.crashes import add_crashes
+from rxsql.store.readable import readable
 from rxsql.store.tables import Key, inputs, jobs, now, results, slots, task_rows, workers
 
 if TYPE_CHECKING:
@@ -48,7 +50,6 @@ _COUNT_REPORT = (
     .where(workers.c.worker_key == sa.bindparam("key"), workers.c.last_report < sa.bindparam("number"))
     .values(last_report=sa.bindparam("number"))
 )
-_NUL = "\N{SYMBOL FOR NULL}"
 
 
 def open_jobs(store: Store, worker_key: int, python: str, *, limit: int) -> list[OpenJob]:
@@ -147,6 +148,7 @@ def report(store: Store, worker_key: int, news: Report) -> Written:
         chunks = [c for c in news.chunks if (c.job_key, c.task) in held]
         if chunks and _is_first_time(connection, worker_key, news.number):
             _insert_console(connection, store, chunks)
+        add_crashes(connection, store, worker_key, news.crashes)  # a fact, also of what was taken from it
         ended = finish_jobs(connection, store, {end.job_key for end in news.ends})
         if ended or news.chunks:
             store.notify(connection)
@@ -178,7 +180,7 @@ def _end_tasks(
 ) -> set[tuple[int, int]]:
     if not ends:
         return set()
-    rows = [[e.job_key, e.task, e.attempt, e.failed_runs, e.seconds, _readable(e.error)] for e in ends]
+    rows = [[e.job_key, e.task, e.attempt, e.failed_runs, e.seconds, readable(e.error)] for e in ends]
     accepted = connection.execute(
         store.sql("end_tasks"), {"ends": json.dumps(rows), "worker_key": worker_key}
     )
@@ -201,29 +203,31 @@ def _insert_results(connection: Connection, store: Store, outcomes: Sequence[Run
             "job_key": o.job_key,
             "run": o.outcome.run,
             "body": o.outcome.value,
-            "error": _readable(o.outcome.error),
-            "traceback": _readable(o.outcome.traceback),
+            "error": readable(o.outcome.error),
+            "traceback": readable(o.outcome.traceback),
         }
         for o in outcomes
     ]
     store.insert_many(connection, "insert_results", rows)
 
 
-def _readable(text: str | None) -> str | None:
-    """Return text without what no database takes as text: NUL characters, and halves of surrogate pairs."""
-    return text.replace("\0", _NUL).encode(errors="replace").decode() if text else text
-
-
 def _insert_console(connection: Connection, store: Store, chunks: Sequence[ConsoleChunk]) -> None:
     rows = [
         {
             **asdict(chunk),
-            "lines": _readable(json.dumps(chunk.lines, ensure_ascii=False).replace(r"\u0000", _NUL)),
+            "lines": _lines(chunk.lines),
             "partial": int(chunk.partial),
         }
         for chunk in chunks
     ]
     store.insert_many(connection, "insert_console", rows)
+
+
+def _lines(lines: Sequence[str]) -> str:
+    text = json.dumps(lines, ensure_ascii=False)
+    if r"\u0000" in text:  # seldom, and perhaps what a line says
+        text = json.dumps([readable(line) for line in lines], ensure_ascii=False)
+    return readable(text)
 
 
 def release(store: Store, worker_key: int, tasks: Sequence[tuple[Task, int]]) -> None:

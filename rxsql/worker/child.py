@@ -7,6 +7,7 @@ import importlib
 import json
 import os
 import random
+import resource
 import signal
 import sys
 import time
@@ -14,6 +15,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from rxsql import payload, revoscalepy
+from rxsql.errors import LimitError
 from rxsql.worker import wire
 
 if TYPE_CHECKING:
@@ -75,6 +77,9 @@ class Job:
         for package in options["packages_to_load"]:
             importlib.import_module(package)
         self.continue_on_failure: bool = options["continue_on_failure"]
+        self.memory_mb: int = options["memory_mb"]
+        self.payload_mb: int = options["payload_mb"]
+        _limit_memory(self.memory_mb)
         self.function: Callable[..., Any] = payload.load_function(function)
         self._shared_payload = shared_input
         self._shared = payload.load(shared_input) if shared_input else {}
@@ -111,13 +116,20 @@ def serve(sock: socket.socket, stdout_fd: int, stderr_fd: int) -> None:
         runner.run_task(wire.parse_task(message))
 
 
+def _limit_memory(memory_mb: int) -> None:
+    """Limit what this process may have of its own: Linux counts private memory, others the address space."""
+    if memory_mb:
+        kind = resource.RLIMIT_DATA if sys.platform.startswith("linux") else resource.RLIMIT_AS
+        resource.setrlimit(kind, (memory_mb * 2**20, memory_mb * 2**20))
+
+
 def _warm_up(streams: Streams) -> None:
     """Go the way of a job once while nobody waits: a forked process pays for each page of memory at its first use."""
     near, far = wire.pair()
     with near, far:
         wire.send_job(
             near,
-            b'{"packages_to_load": [], "continue_on_failure": true}',
+            b'{"packages_to_load": [], "continue_on_failure": true, "memory_mb": 0, "payload_mb": 0}',
             payload.dump_function(_nothing, {}),
             payload.dump({"value": 0}),
         )
@@ -184,6 +196,8 @@ class Runner:
             failed = True
             dumped = payload.dump_error(error, skip_frames=_OWN_FRAMES + 1)
             text, trace, body = dumped.text, dumped.traceback, dumped.payload
+            if isinstance(error, MemoryError) and self._job.memory_mb:
+                text += f" (the limit RXSQL_MEMORY_MB is {self._job.memory_mb} MB)"
             # What was handed to this child already must not run; the supervisor hears of it and ends the job.
             self._over = not self._job.continue_on_failure
         seconds = time.perf_counter() - begun
@@ -198,7 +212,11 @@ class Runner:
         value = self._job.function(**self._job.arguments(payload.load(own) if len(own) else {}))
         try:
             with payload.by_value():
-                return self._dumper.dump(value)
+                return payload.checked(
+                    self._dumper.dump(value), self._job.payload_mb, f"The result of run {run}"
+                )
+        except (LimitError, MemoryError):
+            raise
         except Exception as error:
             self._dumper = payload.Dumper()
             raise payload.PayloadError(

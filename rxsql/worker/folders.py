@@ -28,11 +28,12 @@ class WorkerFolder:
         return tempfile.mkdtemp(prefix="child-", dir=self.path)
 
     def close(self) -> None:
-        """Remove it with all that is in it."""
+        """Remove it with all that is in it, and what dead workers left: perhaps no other comes."""
         _remove(self.path)
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+        sweep()
 
 
 def sweep() -> None:

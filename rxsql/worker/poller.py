@@ -13,8 +13,9 @@ from rxsql.errors import PayloadError
 from rxsql.models import RxRemoteJobStatus
 from rxsql.payload import PYTHON
 from rxsql.store import jobs, reaping, tasks, workers, workitems
+from rxsql.worker.capture import Quota
+from rxsql.worker.dispatch import Dispatch
 from rxsql.worker.folders import sweep
-from rxsql.worker.pool import Dispatch
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -119,7 +120,8 @@ class Poller:
         done: dict[int, str | None] = {}
         if task.run_count > 1 and (task.attempt > 1 or item.max_attempts == 1):
             done = tasks.runs_with_results(self._store, item.job_key, task)
-        dispatch = Dispatch.of(self._next_number, task, set(done), body or b"")
+        quota = Quota(self._settings.console_bytes)
+        dispatch = Dispatch.of(self._next_number, task, set(done), body or b"", quota)
         failed = [error for error in done.values() if error is not None]
         dispatch.failed_runs, dispatch.error = len(failed), next(iter(failed), None)
         return dispatch

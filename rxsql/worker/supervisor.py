@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from rxsql.errors import StoreError
 from rxsql.worker.dispatcher import LOOK_SECONDS, Dispatcher
+from rxsql.worker.exits import Exit
 from rxsql.worker.poller import Poller
 from rxsql.worker.reporter import TAIL_SECONDS, Reporter
 
@@ -127,7 +128,8 @@ class Supervisor:
             return
         for note in notes:
             if "exited" in note:
-                self._dispatcher.child_exited(self._pool.children.pop(note["exited"]), note["code"])
+                end = Exit(note["code"], note["peak_kib"])
+                self._dispatcher.child_exited(self._pool.children.pop(note["exited"]), end)
         for job in list(self._jobs.values()):
             for child in job.children:
                 self._reporter.hear(job, child)
@@ -136,7 +138,7 @@ class Supervisor:
         log.warning("zygote.died")
         self._selector.unregister(self._pool.control)
         for child in list(self._pool.children.values()):
-            self._dispatcher.child_exited(child, -signal.SIGKILL)
+            self._dispatcher.child_exited(child, Exit(-signal.SIGKILL))
         self._pool.restart()
         self._selector.register(self._pool.control, selectors.EVENT_READ)
 
@@ -144,16 +146,15 @@ class Supervisor:
         if self._dispatcher.write():
             self._last_work = time.monotonic()
             self._wakeup.drain()  # our own writing
-        now = time.monotonic()
-        for job_key, job in self._jobs.items():
-            if job.deadline is not None and now >= job.deadline:
-                limit = f"execution_timeout_seconds of {job.item.execution_timeout_seconds} s"
-                self._reporter.failures[job_key] = f"The job ran longer than its {limit} and was ended."
+        overdue = {job_key for job_key, job in self._jobs.items() if job.is_overdue}
+        for job_key in overdue:
+            limit = f"execution_timeout_seconds of {self._jobs[job_key].item.execution_timeout_seconds} s"
+            self._reporter.failures[job_key] = f"The job ran longer than its {limit} and was ended."
         while self._reporter.failures:
             job_key, reason = next(iter(self._reporter.failures.items()))
             self._poller.fail(job_key, reason)
             del self._reporter.failures[job_key]
-            self._dispatcher.drop(job_key)
+            self._dispatcher.drop(job_key, is_overdue=job_key in overdue)
 
     # ------------------------------------------------------------------------------- beginning and ending
 
