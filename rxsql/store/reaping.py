@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from rxsql.models import LAST_LINES, RxRemoteJobStatus
+from rxsql.store.retry import retried_when_undone
 from rxsql.store.tables import Key, console_chunks, now, results, slots, task_rows, workers
 from rxsql.store.tasks import finish_jobs
 
@@ -48,6 +49,7 @@ _RECOUNT = (
 )
 
 
+@retried_when_undone
 def reap(store: Store, worker_key: int, error: str) -> None:
     """Write down that a worker has ended, and take back what it held, all at once.
 

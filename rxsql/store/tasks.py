@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from rxsql.models import OpenJob, RxRemoteJobStatus, Task, Written
 from rxsql.store.crashes import add_crashes
 from rxsql.store.readable import readable
+from rxsql.store.retry import retried_when_undone
 from rxsql.store.tables import Key, inputs, jobs, now, results, slots, task_rows, workers
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ def open_jobs(store: Store, worker_key: int, python: str, *, limit: int) -> list
         return [OpenJob(row[0], row[1], row[2], row[3], bool(row[4])) for row in rows]
 
 
+@retried_when_undone
 def claim(
     store: Store, worker_key: int, job_key: int, *, slots_wanted: int, limit: int, slots_held: int = 0
 ) -> tuple[int, list[Task]]:
@@ -104,6 +106,7 @@ def _take_slots(connection: Connection, store: Store, worker_key: int, job_key: 
     return granted
 
 
+@retried_when_undone
 def release_slots(store: Store, worker_key: int, job_key: int) -> None:
     """Give up a job's slots."""
     with store.write(durable=False) as connection:
@@ -131,6 +134,7 @@ def runs_with_results(store: Store, job_key: int, task: Task) -> dict[int, str |
         return {row.run: row.error for row in connection.execute(_RUNS_DONE, parameters)}
 
 
+@retried_when_undone
 def report(store: Store, worker_key: int, news: Report) -> Written:
     """Write back console lines, outcomes and ends of tasks in one transaction, and end the jobs that are done.
 
@@ -230,6 +234,7 @@ def _lines(lines: Sequence[str]) -> str:
     return readable(text)
 
 
+@retried_when_undone
 def release(store: Store, worker_key: int, tasks: Sequence[tuple[Task, int]]) -> None:
     """Give tasks back to the queue, each with the attempt count to go on from."""
     rows = [[task.job_key, task.task, task.attempt, attempt] for task, attempt in tasks]
@@ -237,6 +242,7 @@ def release(store: Store, worker_key: int, tasks: Sequence[tuple[Task, int]]) ->
         connection.execute(store.sql("release_tasks"), {"tasks": json.dumps(rows), "worker_key": worker_key})
 
 
+@retried_when_undone
 def end_job(store: Store, job_key: int, status: RxRemoteJobStatus, error: str | None) -> bool:
     """End an open job and its open tasks at once; return False when it had ended already."""
     with store.write() as connection:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from rxsql.models import Worker
-from rxsql.store.retry import retried
+from rxsql.store.retry import retried, retried_when_undone
 from rxsql.store.tables import as_utc, now, slots, workers
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ def this_host() -> str:
     return socket.gethostname()
 
 
+@retried_when_undone
 def register(
     store: Store, *, worker_id: str, python: str, version: str, slots: int, lease_seconds: float
 ) -> int:
@@ -47,12 +48,14 @@ def register(
     return int(inserted[0]) if inserted else 0
 
 
+@retried_when_undone
 def heartbeat(store: Store, worker_key: int) -> bool:
     """Renew a worker's lease; return False when it was taken for dead meanwhile."""
     with store.write(durable=False) as connection:
         return connection.execute(_BEAT, {"key": worker_key}).rowcount == 1
 
 
+@retried_when_undone
 def stop_if_idle(store: Store, worker_key: int) -> bool:
     """Take an idle worker off the list; return False when a job came in, and it must stay."""
     with store.write(durable=False) as connection:
