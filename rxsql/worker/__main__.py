@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from contextlib import suppress
+from typing import NoReturn
 
 from rxsql.errors import RxSqlError
 from rxsql.settings import Settings
@@ -55,7 +56,9 @@ def run(settings: Settings, *, exit_when_idle: bool = False, ready_fd: int | Non
     return 0
 
 
-def _leave(number: int, _frame: object) -> None:
+def _leave(number: int, _frame: object) -> NoReturn:
+    for other in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(other, signal.SIG_IGN)  # a second one must not disturb the cleaning up
     raise SystemExit(128 + number)
 
 
