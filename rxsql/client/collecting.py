@@ -74,11 +74,13 @@ class Gathered:
 def gather(store: Store, job: Job) -> Gathered:
     """Return all results of a finished job; a damaged one is an error at its place."""
     gathered = Gathered(job.run_count)
-    after = -1
-    while page := jobs.fetch_outcomes(store, job.job_key, after=after, limit=_PAGE):
+    after, more = -1, True
+    while more:
+        page = jobs.fetch_outcomes(store, job.job_key, after=after, limit=_PAGE)
         for outcome in page:
             _add(gathered, outcome)
-        after = page[-1].run
+            after = outcome.run
+        more = len(page) == _PAGE
     return gathered
 
 

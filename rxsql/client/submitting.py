@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from rxsql.client.runs import Runs
 
 
+_RECENT_SECONDS = 1.0  # a worker that was there so short a time ago can be started
+
+
 def submit(
     where: RxInSqlServer,
     function: Callable[..., Any],
@@ -45,7 +48,7 @@ def submit(
     settings = Settings.from_environment()
     new = _new_job(where, function, plan, local_state, chunk=chunk, go_on=go_on, settings=settings)
     store = open_store(where.store)
-    autostart.ensure_worker(store)
+    autostart.ensure_worker(store, unless_seen_seconds=_RECENT_SECONDS)
     add_job(store, new, inline_bytes=settings.inline_bytes)
     job = RxRemoteJob(where, new.job_id)
     remember(job)

@@ -12,6 +12,7 @@ import signal
 import sys
 import time
 from contextlib import suppress
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from rxsql import payload, revoscalepy
@@ -97,7 +98,7 @@ def serve(sock: socket.socket, stdout_fd: int, stderr_fd: int) -> None:
     """Serve one job until the supervisor hangs up."""
     streams = Streams(stdout_fd, stderr_fd)
     revoscalepy.install()
-    _warm_up(streams)
+    rehearse(streams)
     random.seed()
     if "numpy" in sys.modules:  # preloaded before the fork: all children would draw the same numbers
         sys.modules["numpy"].random.seed()
@@ -123,19 +124,34 @@ def _limit_memory(memory_mb: int) -> None:
         resource.setrlimit(kind, (memory_mb * 2**20, memory_mb * 2**20))
 
 
-def _warm_up(streams: Streams) -> None:
-    """Go the way of a job once while nobody waits: a forked process pays for each page of memory at its first use."""
+class _NoStreams:
+    def sizes(self) -> tuple[int, int]:
+        return 0, 0
+
+
+def rehearse(streams: Streams | _NoStreams | None = None) -> None:
+    """Go the way of a job once while nobody waits.
+
+    In the zygote, so that what is imported and made at first use is there for all children; in each child, because a
+    forked process pays for each page of memory at its first use.
+    """
     near, far = wire.pair()
     with near, far:
         wire.send_job(
             near,
             b'{"packages_to_load": [], "continue_on_failure": true, "memory_mb": 0, "payload_mb": 0}',
-            payload.dump_function(_nothing, {}),
+            _rehearsed_function(),
             payload.dump({"value": 0}),
         )
         message = wire.receive(far)
         if message is not None:
-            Runner(near, streams, Job(*wire.parse_job(message))).run_task(wire.TaskMessage(0, 0, 1, (), b""))
+            job = Job(*wire.parse_job(message))
+            Runner(near, streams or _NoStreams(), job).run_task(wire.TaskMessage(0, 0, 1, (), b""))
+
+
+@cache
+def _rehearsed_function() -> bytes:
+    return payload.dump_function(_nothing, {})
 
 
 def _nothing(value: object) -> object:
@@ -164,7 +180,7 @@ def _own_inputs(task: wire.TaskMessage) -> Sequence[bytes | memoryview]:
 class Runner:
     """Runs tasks and tells each run's outcome at once, so that none is lost with the process."""
 
-    def __init__(self, sock: socket.socket, streams: Streams, job: Job) -> None:
+    def __init__(self, sock: socket.socket, streams: Streams | _NoStreams, job: Job) -> None:
         self._sock = sock
         self._streams = streams
         self._job = job
@@ -209,7 +225,10 @@ class Runner:
     def _value(self, run: int, own: bytes | memoryview | Exception) -> bytes:
         if isinstance(own, Exception):
             raise own
+        here = os.getpid()
         value = self._job.function(**self._job.arguments(payload.load(own) if len(own) else {}))
+        if os.getpid() != here:  # a copy that user code forked and let return: the original goes on from here
+            os._exit(0)
         try:
             with payload.by_value():
                 return payload.checked(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import select
 import selectors
 import signal
 import socket
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("rxsql.worker")
 _HINT_SECONDS = 0.01  # after somebody began to write: the commit is about to be seen
-_HINT_POLL_SECONDS = 0.0003
+_HINT_POLL_SECONDS = 0.0002
 _BUSY_SECONDS = 0.005  # between looks at the hint shortly after there was work
 _LONGEST_PAUSE_SECONDS = 2.0  # between attempts while the store is out of reach
 
@@ -88,7 +89,9 @@ class Supervisor:
     def _wait(self) -> bool:
         """Wait for something to happen; return whether the store has changed."""
         self._watch_store()
-        for key, _ in self._selector.select(self._timeout()):
+        # The selector itself rounds up to milliseconds.
+        select.select([self._selector], [], [], self._timeout())
+        for key, _ in self._selector.select(0):
             if key.fd == self._wakeup_fd:
                 self._wakeup.drain()
                 self._hint_until = time.monotonic() + _HINT_SECONDS

@@ -182,6 +182,7 @@ def main() -> None:
     for module in sys.argv[2:]:
         importlib.import_module(module)
     adopt_orphans()
+    child.rehearse()
     gc.freeze()  # a collection in a child must not copy what all share
     Zygote(socket.socket(fileno=int(sys.argv[1]))).serve()
 
