@@ -38,6 +38,14 @@ class StoreUnreachableError(StoreError):
     """The connection to the store was lost, or another transaction was in the way: the same may work a moment later."""
 
 
+class StoreConflictError(StoreUnreachableError):
+    """Another transaction was in the way, and this one was rolled back: whatever it was, it may be done again."""
+
+
+class StoreRefusedError(StoreError):
+    """The store cannot take a value: it is too large for it, or nothing that it stores."""
+
+
 class SchemaVersionError(StoreError):
     """The store's tables are of another version than this package."""
 

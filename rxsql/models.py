@@ -238,8 +238,9 @@ class RunOutcome:
 
 @dataclass(slots=True)
 class Report:
-    """What a worker writes back in one transaction."""
+    """What a worker writes back in one transaction; its number is greater than that of the worker's one before."""
 
+    number: int = 1
     chunks: list[ConsoleChunk] = field(default_factory=list)
     outcomes: list[RunOutcome] = field(default_factory=list)
     ends: list[TaskEnd] = field(default_factory=list)

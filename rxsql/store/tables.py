@@ -165,6 +165,7 @@ workers = Table(
     Column("version", String(32), nullable=False),
     Column("slots", Integer, nullable=False),
     Column("lease_seconds", Float, nullable=False),
+    Column("last_report", Key, nullable=False, server_default="0"),
     _now("started_at"),
     _now("heartbeat_at"),
     Column("stopped_at", UtcDateTime),

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 from rxsql.errors import PayloadError, SignatureError
 from rxsql.models import RxRemoteJobStatus
 from rxsql.payload import PYTHON, Keyring, signing
-from rxsql.store import jobs, tasks, workers, workitems
+from rxsql.store import jobs, reaping, tasks, workers, workitems
 from rxsql.worker.capture import Quota
 from rxsql.worker.dispatch import Dispatch
+from rxsql.worker.folders import sweep
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -55,8 +56,9 @@ class Poller:
         self._reap()
 
     def stop(self) -> None:
-        """Write down that this worker has ended."""
-        workers.stop(self._store, self.worker_key)
+        """Write down that this worker has ended; what is still its own, unknown to itself, goes back."""
+        self.give_back_unseen(self.held().values())
+        reaping.reap(self._store, self.worker_key, f"The worker {self.worker_id} ended.")
 
     def stop_if_idle(self) -> bool:
         """End, unless a job has come in."""
@@ -84,10 +86,10 @@ class Poller:
 
     def _reap(self) -> None:
         for worker in workers.dead_workers(self._store, but=self.worker_key):
-            workers.stop(self._store, worker.worker_key)
             reason = f"The worker {worker.worker_id} died while it ran this task, which had no attempts left."
-            tasks.reap(self._store, worker.worker_key, reason)
+            reaping.reap(self._store, worker.worker_key, reason)
             log.warning("worker.reaped worker=%s", worker.worker_id)
+        sweep()
 
     def look(self) -> list[OpenJob]:
         """Return the jobs there is work for, and those this worker holds slots on."""
@@ -128,8 +130,8 @@ class Poller:
 
     def _dispatch(self, item: WorkItem, task: Task, apart: bytes | None) -> Dispatch:
         self._next_number += 1
-        done: set[int] = set()
-        if task.attempt > 1 and task.run_count > 1:
+        done: dict[int, str | None] = {}
+        if task.run_count > 1 and (task.attempt > 1 or item.max_attempts == 1):
             done = tasks.runs_with_results(self._store, item.job_key, task)
         body = task.input if task.input is not None else apart
         refused = None
@@ -138,7 +140,9 @@ class Poller:
         except SignatureError as error:
             refused = f"SignatureError: {error}"
         quota = Quota(self._settings.console_bytes)
-        dispatch = Dispatch.of(self._next_number, task, done, body or b"", quota)
+        dispatch = Dispatch.of(self._next_number, task, set(done), body or b"", quota)
+        failed = [error for error in done.values() if error is not None]
+        dispatch.failed_runs, dispatch.error = len(failed), next(iter(failed), None)
         dispatch.refused = refused
         return dispatch
 
@@ -165,10 +169,10 @@ class Poller:
         """Give up a job's slots."""
         tasks.release_slots(self._store, self.worker_key, job_key)
 
-    def give_back(self, dispatches: Collection[Dispatch], *, begun: bool = False) -> None:
-        """Return tasks to the queue; those not begun get their attempt back."""
+    def give_back(self, dispatches: Collection[Dispatch], *, keep_up_to: int = 0) -> None:
+        """Return tasks to the queue; each gets its attempt back, but where that is among the first `keep_up_to`."""
         if dispatches:
-            pairs = [(d.task, d.task.attempt if begun else d.task.attempt - 1) for d in dispatches]
+            pairs = [(d.task, d.task.attempt - (d.task.attempt > keep_up_to)) for d in dispatches]
             tasks.release(self._store, self.worker_key, pairs)
 
     def spare_others(self) -> None:

@@ -13,11 +13,14 @@ import subprocess
 import sys
 import time
 from collections import deque
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rxsql.errors import WorkerStartError
 from rxsql.worker import isolation, wire
 from rxsql.worker.capture import Capture, new_file
+from rxsql.worker.folders import WorkerFolder, remove
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
     from rxsql.worker.dispatch import Dispatch
 
 _STACK_BYTES = 16_384
+_STARTS = 5  # attempts to start another zygote
+_END_SECONDS = 5.0  # for the zygote to end with its children
 _ESCALATION = ((0.0, signal.SIGINT), (0.6, signal.SIGTERM), (1.2, signal.SIGKILL))
 
 
@@ -147,7 +152,7 @@ class Child:
         for capture in self.captures:
             capture.close()
         os.close(self._stacks)
-        isolation.remove(self.folder)
+        remove(Path(self.folder))
 
 
 class Pool:
@@ -157,7 +162,7 @@ class Pool:
         self._settings = settings
         self.children: dict[int, Child] = {}
         self._next = 0
-        self._folders = isolation.Folders()
+        self._folder = WorkerFolder()
         self._start_zygote()
 
     def _start_zygote(self) -> None:
@@ -191,11 +196,12 @@ class Pool:
 
     def start(self) -> Child:
         """Fork a child; it stands by until it is bound to a job."""
-        child = Child(self._next, self._folders.make())
+        child = Child(self._next, self._folder.for_child())
         self._next += 1
         self.children[child.number] = child
         order = json.dumps({"fork": child.number, "folder": child.folder}).encode()
-        socket.send_fds(self.control, [order], child.child_fds())
+        with suppress(OSError):  # the zygote has died: that is told soon, and all children end with it
+            socket.send_fds(self.control, [order], child.child_fds())
         return child
 
     def standby(self) -> list[Child]:
@@ -208,7 +214,8 @@ class Pool:
         for child in self.children.values():
             number = child.due_signal(now)
             if number is not None:
-                self.control.send(json.dumps({"kill": child.number, "signal": int(number)}).encode())
+                with suppress(OSError):  # as above
+                    self.control.send(json.dumps({"kill": child.number, "signal": int(number)}).encode())
 
     def notes(self) -> list[dict[str, Any]]:
         """Return what the zygote has told since the last call; it has died when the socket is at its end.
@@ -233,16 +240,27 @@ class Pool:
     def restart(self) -> None:
         """Start a new zygote after the old one died, and all children with it."""
         self.children.clear()
-        self.control.close()
-        self._zygote.wait()
-        self._start_zygote()
-        self.wait_ready()
+        for left in reversed(range(_STARTS)):
+            self.control.close()
+            self._zygote.wait()
+            self._start_zygote()
+            try:
+                self.wait_ready()
+            except WorkerStartError:
+                if not left:
+                    raise
+            else:
+                return
 
     def close(self) -> None:
         """End the zygote, and with it every child."""
         self.control.close()
-        self._zygote.wait()
+        try:
+            self._zygote.wait(_END_SECONDS)
+        except subprocess.TimeoutExpired:  # somebody stopped it
+            self._zygote.kill()
+            self._zygote.wait()
         for child in self.children.values():
             child.close()
         self.children.clear()
-        self._folders.close()
+        self._folder.close()

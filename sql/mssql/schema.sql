@@ -98,6 +98,7 @@ IF OBJECT_ID('rx.workers', 'U') IS NULL
         version VARCHAR(32) NOT NULL,
         slots INT NOT NULL,
         lease_seconds FLOAT NOT NULL,
+        last_report BIGINT NOT NULL CONSTRAINT df_workers_last_report DEFAULT 0,
         started_at DATETIME2(3) NOT NULL CONSTRAINT df_workers_started_at DEFAULT SYSUTCDATETIME(),
         heartbeat_at DATETIME2(3) NOT NULL CONSTRAINT df_workers_heartbeat_at DEFAULT SYSUTCDATETIME(),
         stopped_at DATETIME2(3) NULL,

@@ -64,6 +64,7 @@ CREATE TABLE IF NOT EXISTS workers (
     version TEXT NOT NULL,
     slots INTEGER NOT NULL,
     lease_seconds REAL NOT NULL,
+    last_report INTEGER NOT NULL DEFAULT 0,
     started_at TEXT NOT NULL DEFAULT (STRFTIME('%Y-%m-%d %H:%M:%f', 'now')),
     heartbeat_at TEXT NOT NULL DEFAULT (STRFTIME('%Y-%m-%d %H:%M:%f', 'now')),
     stopped_at TEXT,
