@@ -13,6 +13,7 @@ from rxsql.store.retry import retried
 from rxsql.store.tables import (
     Key,
     console_chunks,
+    crash_rows,
     functions,
     inputs,
     job_progress,
@@ -71,7 +72,8 @@ _CONSOLE = (
     .limit(sa.bindparam("page", type_=sa.Integer))
 )
 _DROP_ARTIFACTS = [
-    sa.delete(table).where(table.c.job_key == _OF_JOB) for table in (results, console_chunks, inputs)
+    sa.delete(table).where(table.c.job_key == _OF_JOB)
+    for table in (results, console_chunks, inputs, crash_rows)
 ]
 _DROP_TASKS = sa.delete(task_rows).where(task_rows.c.job_key == _OF_JOB)
 _MARK_PURGED = (
@@ -192,19 +194,27 @@ def fetch_console(store: Store, job_key: int, *, after: int, limit: int) -> list
         ]
 
 
-@retried
 def cancel(store: Store, job_id: str) -> bool:
     """Cancel an open job and remove what it stored; return False when it had ended already.
 
     Raises:
         JobNotFoundError: The store does not know the id.
     """
-    with store.write() as connection:
-        job = _found(connection, store, job_id)
-        if not end_open_job(connection, store, job.job_key, RxRemoteJobStatus.CANCELED, None):
-            return False
-        _delete_artifacts(connection, job.job_key)
-    return True
+    tries = 0
+
+    @retried
+    def end() -> bool:
+        nonlocal tries
+        tries += 1
+        with store.write() as connection:
+            job = _found(connection, store, job_id)
+            if end_open_job(connection, store, job.job_key, RxRemoteJobStatus.CANCELED, None):
+                _delete_artifacts(connection, job.job_key)
+                return True
+            # The try before may have been committed, and its answer lost with the connection.
+            return tries > 1 and RxRemoteJobStatus(job.status) is RxRemoteJobStatus.CANCELED
+
+    return end()
 
 
 @retried
@@ -229,7 +239,7 @@ def _found(connection: Connection, store: Store, job_id: str) -> Any:
 
 
 def _purge(connection: Connection, job: Any) -> Purged:
-    results_count, console_count, _ = _delete_artifacts(connection, job.job_key)
+    results_count, console_count, *_ = _delete_artifacts(connection, job.job_key)
     task_count = connection.execute(_DROP_TASKS, {"job_key": job.job_key}).rowcount
     connection.execute(_MARK_PURGED, {"purged_key": job.job_key})
     connection.execute(_DROP_UNUSED_FUNCTION, {"function_hash": job.function_hash})

@@ -140,6 +140,7 @@ jobs = Table(
     Column("context", UnicodeText, nullable=False),
     Column("python", String(8), nullable=False),
     Column("function_hash", String(64), nullable=False),
+    Column("signature", String(160)),
     Column("submitted_by", Unicode(256), nullable=False),
     Column("error", UnicodeText),
     _now("created_at"),
@@ -164,6 +165,7 @@ workers = Table(
     Column("version", String(32), nullable=False),
     Column("slots", Integer, nullable=False),
     Column("lease_seconds", Float, nullable=False),
+    Column("last_report", Key, nullable=False, server_default="0"),
     _now("started_at"),
     _now("heartbeat_at"),
     Column("stopped_at", UtcDateTime),
@@ -244,6 +246,23 @@ console_chunks = Table(
     CheckConstraint("stream IN ('stdout', 'stderr')", name="ck_console_chunks_stream"),
 )
 Index("ix_console_chunks_job_key", console_chunks.c.job_key, console_chunks.c.chunk_key)
+
+crash_rows = Table(
+    "crash_rows",
+    metadata,
+    Column("job_key", Key, nullable=False),
+    Column("task", Integer, nullable=False),
+    Column("run", Integer, nullable=False),
+    Column("attempt", SmallInteger().with_variant(Integer(), "sqlite"), nullable=False),
+    Column("worker_key", Key, nullable=False),
+    Column("exit_code", Integer),
+    Column("exit_signal", String(16)),
+    Column("peak_kib", Key),
+    Column("stacks", UnicodeText),
+    Column("last_lines", UnicodeText),
+    _now("died_at"),
+    PrimaryKeyConstraint("job_key", "task", "run", "attempt"),
+)
 
 job_progress = Table(
     "job_progress",

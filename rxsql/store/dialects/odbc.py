@@ -73,8 +73,7 @@ _KEYWORDS = {
 }
 
 _FREETDS = "FreeTDS"
-_MICROSOFTS = re.compile(r"(?i)ODBC Driver (\d+) for SQL Server")
-_OLDEST = 17  # that is chosen in another's place
+_MICROSOFTS = re.compile(r"(?i)ODBC Driver (1[7-9]|[2-9]\d) for SQL Server")  # that stand in for others
 _USUAL = "ODBC Driver 18 for SQL Server"
 _LEGACY = re.compile(
     r"(?i)SQL Server|SQL (Server )?Native Client( \d+\.\d+)?|SQLNCLI\d*(\.\d+)?"
@@ -278,10 +277,9 @@ def _driver(values: Mapping[str, str], drivers: Sequence[str]) -> str:
         return installed[asked.lower()]
     if asked and _LEGACY.fullmatch(asked) is None:
         return asked  # a path, or a driver that is missing: choosing a lesser one might encrypt less
-    found = [(int(match[1]), match[0]) for name in drivers if (match := _MICROSOFTS.fullmatch(name))]
-    newest = max((entry for entry in found if entry[0] >= _OLDEST), default=None)
-    if newest is not None:
-        return newest[1]
+    microsofts = [(int(match[1]), match[0]) for name in drivers if (match := _MICROSOFTS.fullmatch(name))]
+    if microsofts:
+        return max(microsofts)[1]
     # FreeTDS takes Encrypt for an unknown word, and checks no certificate.
     fit = values.get("Encrypt", "no").lower() in {"no", "optional"}
     return installed[_FREETDS.lower()] if fit and _FREETDS.lower() in installed else _USUAL
