@@ -452,10 +452,11 @@ def test_machine_that_slept_loses_no_job(store_path, context, start_worker, tmp_
     job = rx_exec(
         hold,
         path=str(gate),
-        number=[0, 1],
+        number=[0, 1, 2, 3],
         compute_context=context(wait=False, num_tasks=2, auto_cleanup=False),
     )
-    wait_until(lambda: rows(store_path, "SELECT COUNT(*) FROM slots WHERE slots = 1") == [(2,)])
+    at_work = "SELECT COUNT(DISTINCT worker_key) FROM task_rows WHERE status = 'running'"
+    wait_until(lambda: rows(store_path, at_work) == [(2,)])
     store = open_store(str(store_path))
     for worker in both:
         suspend(worker, store_path)
@@ -465,8 +466,8 @@ def test_machine_that_slept_loses_no_job(store_path, context, start_worker, tmp_
         wait_until(lambda alive=number: sum(w.is_alive for w in workers.list_workers(store)) == alive)
     gate.touch()
     rx_wait_for_job(job)
-    assert rx_get_job_results(job) == [0, 1]
-    assert rows(store_path, "SELECT attempt FROM tasks") == [(1,), (1,)]
+    assert rx_get_job_results(job) == [0, 1, 2, 3]
+    assert rows(store_path, "SELECT attempt FROM tasks") == [(1,)] * 4
     said = "".join(log.read_text() for log in tmp_path.glob("worker-*.log"))
     assert "reaped" not in said and "lease_lost" not in said
 
