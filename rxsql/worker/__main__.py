@@ -58,8 +58,12 @@ def run(settings: Settings, *, exit_when_idle: bool = False, ready_fd: int | Non
 
 def _leave(number: int, _frame: object) -> NoReturn:
     for other in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(other, signal.SIG_IGN)  # a second one must not disturb the cleaning up
+        signal.signal(other, _pass_over)  # a second one must not disturb the cleaning up
     raise SystemExit(128 + number)
+
+
+def _pass_over(_number: int, _frame: object) -> None:
+    """Do nothing; SIG_IGN would have Python complain of a signal that is on its way already."""
 
 
 if __name__ == "__main__":
