@@ -125,6 +125,16 @@ class PayloadVersionError(PayloadError):
         self.here = here
 
 
+class SignatureError(PayloadError):
+    """A stored row is not what somebody with a signing key put there; nothing of it was unpickled."""
+
+    def __init__(self, subject: str, reason: str) -> None:
+        """Name what was refused, and why."""
+        super().__init__(f"Refused {subject}: {reason}.")
+        self.subject = subject
+        self.reason = reason
+
+
 class LimitError(RxSqlError, ValueError):
     """Something is larger than a setting allows."""
 

@@ -140,6 +140,7 @@ jobs = Table(
     Column("context", UnicodeText, nullable=False),
     Column("python", String(8), nullable=False),
     Column("function_hash", String(64), nullable=False),
+    Column("signature", String(160)),
     Column("submitted_by", Unicode(256), nullable=False),
     Column("error", UnicodeText),
     _now("created_at"),

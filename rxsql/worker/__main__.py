@@ -12,6 +12,7 @@ from typing import NoReturn
 
 from rxsql.errors import RxSqlError
 from rxsql.settings import Settings
+from rxsql.worker import isolation
 from rxsql.worker.pool import Pool
 
 
@@ -28,6 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def run(settings: Settings, *, exit_when_idle: bool = False, ready_fd: int | None = None) -> int:
     """Run a worker on the store that the settings name; return the exit code."""
+    isolation.hide()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _leave)  # until the supervisor listens
@@ -58,12 +60,9 @@ def run(settings: Settings, *, exit_when_idle: bool = False, ready_fd: int | Non
 
 def _leave(number: int, _frame: object) -> NoReturn:
     for other in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(other, _pass_over)  # a second one must not disturb the cleaning up
+        # A second one must not disturb the cleaning up; SIG_IGN would complain of one that is on its way.
+        signal.signal(other, lambda *_: None)
     raise SystemExit(128 + number)
-
-
-def _pass_over(_number: int, _frame: object) -> None:
-    """Do nothing; SIG_IGN would have Python complain of a signal that is on its way already."""
 
 
 if __name__ == "__main__":

@@ -119,10 +119,8 @@ class Dispatcher:
             job.more = job.more and len(claimed) >= wanted
         # Others may have reached the cap, or the job has ended: the next look tells.
         job.share = min(job.share, job.slots)
-        self._poller.give_back(job.take_in([dispatch for dispatch in claimed if dispatch.runs]))
-        for dispatch in claimed:
-            if not dispatch.runs:  # an earlier attempt has finished them all
-                self._reporter.end_task(job, dispatch)
+        to_run = [dispatch for dispatch in claimed if not self._reporter.settle(job, dispatch)]
+        self._poller.give_back(job.take_in(to_run))
 
     def _staff(self, job: ActiveJob) -> None:
         entitled = min(job.share, job.slots)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -15,12 +14,13 @@ import sys
 import time
 from collections import deque
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rxsql.errors import WorkerStartError
-from rxsql.worker import wire
+from rxsql.worker import isolation, wire
 from rxsql.worker.capture import Capture, new_file
-from rxsql.worker.folders import WorkerFolder
+from rxsql.worker.folders import WorkerFolder, remove
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,14 +29,6 @@ if TYPE_CHECKING:
     from rxsql.settings import Settings
     from rxsql.worker.dispatch import Dispatch
 
-# What a child sees of the worker's environment, besides the names in RXSQL_ENVIRONMENT.
-ENVIRONMENT = frozenset(
-    {
-        *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "SYSTEMROOT"),
-        *("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "VIRTUAL_ENV", "CONDA_PREFIX", "CUDA_VISIBLE_DEVICES"),
-        *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"),
-    }
-)
 _STACK_BYTES = 16_384
 _STARTS = 5  # attempts to start another zygote
 _END_SECONDS = 5.0  # for the zygote to end with its children
@@ -48,6 +40,7 @@ class Child:
 
     def __init__(self, number: int, folder: str) -> None:
         self.number = number
+        self.folder = folder
         self.job_key: int | None = None
         self.ready = False
         self.leaving = False  # gets no more tasks, and retires after those it has begun
@@ -55,7 +48,6 @@ class Child:
         self.captures = (Capture(), Capture())
         self._stacks = new_file("rxsql-stacks")
         self.victim: Dispatch | None = None  # what it was in when its time was up
-        self.folder = folder
         self.sock, self._far_end = wire.pair()
         self.sock.setblocking(False)
         self._stopping_since: float | None = None
@@ -160,7 +152,7 @@ class Child:
         for capture in self.captures:
             capture.close()
         os.close(self._stacks)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        remove(Path(self.folder))
 
 
 class Pool:
@@ -180,7 +172,7 @@ class Pool:
         self._zygote = subprocess.Popen(
             [*command, *preload],
             pass_fds=[far_end.fileno()],
-            env=child_environment(self._settings),
+            env=isolation.child_environment(self._settings),
             stdin=subprocess.DEVNULL,
         )
         far_end.close()
@@ -272,13 +264,3 @@ class Pool:
             child.close()
         self.children.clear()
         self._folder.close()
-
-
-def child_environment(settings: Settings) -> dict[str, str]:
-    """Return the part of this environment that children may see."""
-    named = {name.strip() for name in settings.environment.split(",") if name.strip()}
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if name in ENVIRONMENT or name in named or name.startswith(("LC_", "PYTHON"))
-    }

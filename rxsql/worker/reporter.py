@@ -100,6 +100,7 @@ class Reporter:
     def end_run(self, job: ActiveJob, dispatch: Dispatch, outcome: Outcome, seconds: float = 0.0) -> bool:
         """Note the outcome of the run that a task is in; return whether the task has ended with it."""
         task = dispatch.task
+        outcome = self._poller.sealed(job.item, outcome)
         self._note()
         self._report.outcomes.append(RunOutcome(task.job_key, task.task, task.attempt, outcome))
         dispatch.next_run(seconds)
@@ -112,6 +113,19 @@ class Reporter:
         if dispatch.runs:
             return False
         self.end_task(job, dispatch)
+        return True
+
+    def settle(self, job: ActiveJob, dispatch: Dispatch) -> bool:
+        """End a task that needs no child: its runs are done, or its input is refused; return whether it was one."""
+        if not dispatch.runs:
+            self.end_task(job, dispatch)
+            return True
+        if dispatch.refused is None:
+            return False
+        log.warning("task.refused job_id=%s task=%d", job.item.job_id, dispatch.task.task)
+        ended = False
+        while not ended:
+            ended = self.end_run(job, dispatch, Outcome(dispatch.runs[0], None, dispatch.refused))
         return True
 
     def end_task(self, job: ActiveJob, dispatch: Dispatch) -> None:

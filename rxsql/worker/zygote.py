@@ -16,11 +16,14 @@ import select
 import signal
 import socket
 import sys
+import tempfile
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rxsql.worker import child
 from rxsql.worker.floodgate import Floodgate
+from rxsql.worker.folders import remove
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -36,6 +39,7 @@ class Zygote:
         self._control = control
         self._children: dict[int, int] = {}  # process id -> number
         self._floodgate = Floodgate(_signal_group)
+        self._root: str | None = None  # the folder in which all children have theirs
 
     def serve(self) -> None:
         """Do as told until the supervisor hangs up, then kill what is left."""
@@ -59,7 +63,7 @@ class Zygote:
             self._end_all()
 
     def _end_all(self) -> None:
-        """End every child, and wait until what they wrote to can be removed."""
+        """End every child, and remove their folders: a supervisor that was killed cannot."""
         for pid in self._children:
             _signal_group(pid, signal.SIGKILL)
         with suppress(ChildProcessError):
@@ -67,6 +71,8 @@ class Zygote:
                 for pid in orphans(self._children):
                     _signal_group(pid, signal.SIGKILL)
                 os.wait()
+        if self._root is not None:
+            remove(Path(self._root))
 
     def _obey(self) -> bool:
         try:
@@ -94,6 +100,7 @@ class Zygote:
             os.close(fd)
         self._floodgate.watch(pid, (stdout_fd, stderr_fd))
         self._children[pid] = order["fork"]
+        self._root = os.path.dirname(order["folder"])
 
     def _reap(self) -> None:
         while True:
@@ -164,7 +171,7 @@ def _become_child(folder: str, fds: list[int], zygote: int) -> None:
                 with suppress(OSError):
                     os.close(fd)
         os.chdir(folder)
-        os.environ["TMPDIR"] = folder
+        os.environ["TMPDIR"] = tempfile.tempdir = folder
         child.serve(socket.socket(fileno=sock_fd), stdout_fd, stderr_fd)
         code = 0
     except KeyboardInterrupt:

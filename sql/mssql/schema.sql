@@ -71,6 +71,7 @@ BEGIN
         context NVARCHAR(MAX) NOT NULL,
         python VARCHAR(8) NOT NULL,
         function_hash VARCHAR(64) NOT NULL,
+        signature VARCHAR(160) NULL,
         submitted_by NVARCHAR(256) NOT NULL,
         error NVARCHAR(MAX) NULL,
         created_at DATETIME2(3) NOT NULL CONSTRAINT df_jobs_created_at DEFAULT SYSUTCDATETIME(),

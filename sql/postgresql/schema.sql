@@ -41,6 +41,7 @@ CREATE TABLE IF NOT EXISTS rx.jobs (
     context TEXT NOT NULL,
     python VARCHAR(8) NOT NULL,
     function_hash VARCHAR(64) NOT NULL,
+    signature VARCHAR(160),
     submitted_by VARCHAR(256) NOT NULL,
     error TEXT,
     created_at TIMESTAMPTZ NOT NULL DEFAULT CLOCK_TIMESTAMP(),

@@ -39,6 +39,7 @@ CREATE TABLE IF NOT EXISTS jobs (
     context TEXT NOT NULL,
     python TEXT NOT NULL,
     function_hash TEXT NOT NULL,
+    signature TEXT,
     submitted_by TEXT NOT NULL,
     error TEXT,
     created_at TEXT NOT NULL DEFAULT (STRFTIME('%Y-%m-%d %H:%M:%f', 'now')),

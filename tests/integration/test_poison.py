@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -307,13 +307,13 @@ def test_folder_of_a_killed_worker_is_removed_by_the_next(
     monkeypatch.setenv("TMPDIR", str(temporary))
     (first,) = start_workers_on(str(store_path), 1, slots=1)
     wait_until(lambda: children_folders(temporary))
-    family = psutil.Process(first.pid).children(recursive=True)
-    for process in (first, *family):
+    first.send_signal(signal.SIGSTOP)  # it must not start another zygote, nor the zygote see it end
+    for process in [*psutil.Process(first.pid).children(recursive=True), first]:
         process.kill()
     (left,) = temporary.iterdir()
     (second,) = start_workers_on(str(store_path), 1, slots=1)
     wait_until(lambda: left not in list(temporary.iterdir()))
-    os.kill(second.pid, 15)
+    second.terminate()
     second.wait()
     assert list(temporary.iterdir()) == []
 
