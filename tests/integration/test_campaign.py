@@ -15,6 +15,7 @@ from rxsql import RxInSqlServer, rx_exec, rx_get_job_results
 from rxsql.client.handle import RxRemoteJob
 from rxsql.errors import ChildDiedError, RunError
 from rxsql.store.engine import Store, open_store
+from rxsql.store.workers import list_workers
 
 AUDIT = {
     "sqlite": [
@@ -117,8 +118,11 @@ def test_campaign(store, tmp_path, campaign, capsys):
     with store.write() as connection:
         for statement in audited:
             connection.exec_driver_sql(statement)
-    jobs = Jobs(store.url, campaign.factor)
     chaos = Chaos(store, tmp_path, campaign.seed, workers=3)
+    wait_until(
+        lambda: sum(worker.is_alive for worker in list_workers(store)) == 3
+    )  # or a client starts another
+    jobs = Jobs(store.url, campaign.factor)
     pauses = random.Random(campaign.seed)
     try:
         deadline = monotonic() + 12 * campaign.factor
