@@ -1,0 +1,95 @@
+"""Where rxsql is measured: a store, and a worker that is started for the measurement and ended with it."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any, Self
+
+import psutil
+
+from rxsql import RxInSqlServer, rx_exec
+from rxsql.bench import counting
+from rxsql.bench.work import as_users
+from rxsql.errors import WorkerStartError
+from rxsql.store.engine import Store, open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+_START_SECONDS = 60.0
+
+
+class Site:
+    """A store with one worker, which counts its statements.
+
+    Args:
+        store: The store's name.
+        children: How many child processes the worker runs.
+        folder: A folder for what the worker says.
+    """
+
+    def __init__(self, store: str, children: int, folder: Path) -> None:
+        self.store: Store = open_store(store)
+        self.context = RxInSqlServer(store, num_tasks=0)
+        self.children = children
+        self._counts = folder / "statements"
+        self._log = folder / "worker.log"
+
+    def __enter__(self) -> Self:
+        reader, writer = os.pipe()
+        command = [sys.executable, "-P", "-m", "rxsql.bench.counting", str(self._counts), str(writer)]
+        with self._log.open("wb") as log:
+            self._worker = subprocess.Popen(
+                command,
+                env={**os.environ, "RXSQL_STORE": self.store.url, "RXSQL_SLOTS": str(self.children)},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=[writer],
+                start_new_session=True,
+            )
+        os.close(writer)
+        ready = select.select([reader], [], [], _START_SECONDS)[0] and os.read(reader, 64) == b"ready"
+        os.close(reader)
+        if not ready:
+            self._end()
+            raise WorkerStartError(
+                f"The worker could not be started: {self._log.read_text(errors='replace').strip()}"
+            )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end()
+
+    def _end(self) -> None:
+        self._worker.send_signal(signal.SIGTERM)
+        self._worker.wait()
+
+    def run(self, function: Callable[..., Any], **arguments: Any) -> list[Any]:
+        """Run a function of `rxsql.bench.work` as a script would; return its results."""
+        results: list[Any] = rx_exec(as_users(function), compute_context=self.context, **arguments)
+        return results
+
+    def statements(self) -> int:
+        """Return how many statements the worker has sent since its start."""
+        return counting.read(self._counts)
+
+    def supervising(self) -> list[psutil.Process]:
+        """Return the worker's processes besides its children: supervisor and zygote."""
+        supervisor = psutil.Process(self._worker.pid)
+        return [supervisor, *supervisor.children()]
+
+    def everything(self) -> list[psutil.Process]:
+        """Return all the worker's processes."""
+        supervisor = psutil.Process(self._worker.pid)
+        return [supervisor, *supervisor.children(recursive=True)]
+
+
+def megabytes(processes: list[psutil.Process]) -> float:
+    """Return the memory of processes; what they share is counted once, where the system can tell."""
+    return sum(getattr(p.memory_full_info(), "pss", 0) or p.memory_info().rss for p in processes) / 1e6
