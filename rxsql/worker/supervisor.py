@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("rxsql.worker")
 _HINT_SECONDS = 0.01  # after somebody began to write: the commit is about to be seen
-_HINT_POLL_SECONDS = 0.0003
+_HINT_POLL_SECONDS = 0.0002
+_FINEST_SECONDS = 0.001  # a selector rounds up to it
 _BUSY_SECONDS = 0.005  # between looks at the hint shortly after there was work
 _LONGEST_PAUSE_SECONDS = 2.0  # between attempts while the store is out of reach
 
@@ -86,7 +87,11 @@ class Supervisor:
     def _wait(self) -> bool:
         """Wait for something to happen; return whether the store has changed."""
         self._watch_store()
-        for key, _ in self._selector.select(self._timeout()):
+        timeout = self._timeout()
+        if 0 < timeout < _FINEST_SECONDS:
+            time.sleep(timeout)
+            timeout = 0.0
+        for key, _ in self._selector.select(timeout):
             if key.fd == self._wakeup_fd:
                 self._wakeup.drain()
                 self._hint_until = time.monotonic() + _HINT_SECONDS
