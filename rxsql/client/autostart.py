@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     from rxsql.store.engine import Store
 
 START_SECONDS = 60.0
+_FRESH_SECONDS = 1.0
 _LOG_TAIL = 2000
 _lock = threading.Lock()
 _started: list[subprocess.Popen[bytes]] = []
+_seen_alive: dict[str, float] = {}  # by store, when a worker was last seen
 
 
 @atexit.register
@@ -32,8 +34,12 @@ def _let_go() -> None:
         process.returncode = process.poll() or 0
 
 
-def ensure_worker(store: Store) -> None:
+def ensure_worker(store: Store, *, look_again: bool = True) -> None:
     """Make sure that a worker of this Python version is alive, where the store is embedded.
+
+    Args:
+        store: The store.
+        look_again: Whether to look although a worker was seen there a moment ago.
 
     Raises:
         WorkerStartError: It could not be started; the message has its last words.
@@ -41,10 +47,14 @@ def ensure_worker(store: Store) -> None:
     if not store.dialect.embedded:
         return
     with _lock:
+        seen_at = _seen_alive.get(store.url)
+        if not look_again and seen_at is not None and time.monotonic() - seen_at < _FRESH_SECONDS:
+            return
         # A worker of ours that has ended is a zombie until it is asked for, and would look alive.
         _started[:] = [process for process in _started if process.poll() is None]
         if not workers.has_live_worker(store, PYTHON):
             _start(store)
+        _seen_alive[store.url] = time.monotonic()
 
 
 def _start(store: Store) -> None:

@@ -75,11 +75,13 @@ def gather(store: Store, job: Job) -> Gathered:
     """Return all results of a finished job; a damaged one is an error at its place."""
     gathered = Gathered(job.run_count)
     after = -1
-    while page := jobs.fetch_outcomes(store, job.job_key, after=after, limit=_PAGE):
+    while True:
+        page = jobs.fetch_outcomes(store, job.job_key, after=after, limit=_PAGE)
         for outcome in page:
             _add(gathered, outcome)
+        if len(page) < _PAGE:
+            return gathered
         after = page[-1].run
-    return gathered
 
 
 def _add(gathered: Gathered, outcome: Outcome) -> None:

@@ -46,7 +46,7 @@ def submit(
         where, function, plan, local_state, chunk=chunk, go_on=go_on, max_attempts=settings.max_attempts
     )
     store = open_store(where.store)
-    autostart.ensure_worker(store)
+    autostart.ensure_worker(store, look_again=False)
     add_job(store, new, inline_bytes=settings.inline_bytes)
     job = RxRemoteJob(where, new.job_id)
     remember(job)
