@@ -117,6 +117,15 @@ class PayloadVersionError(PayloadError):
         self.here = here
 
 
+class LimitError(RxSqlError, ValueError):
+    """Something is larger than a setting allows."""
+
+    def __init__(self, what: str, limit: str) -> None:
+        """Say what is too large, with its size, and the limit with its name and value."""
+        super().__init__(f"{what}, more than the limit {limit}.")
+        self.limit = limit
+
+
 class RunError(RxSqlError, RuntimeError):
     """Stands at a run's index when the run's own exception object cannot be had."""
 

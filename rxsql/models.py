@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 
+LAST_LINES = 10  # of the console, to be shown where a process died
+
+
 class RxRemoteJobStatus(StrEnum):
     """Where a job stands; each member is also its lower-case word.
 
@@ -189,6 +192,35 @@ class ConsoleChunk:
     partial: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crash:
+    """How a process ended that died while it ran user code: its black box.
+
+    Args:
+        job_key: The job.
+        task: The task it was in.
+        run: The run it was in.
+        attempt: The task's attempt.
+        exit_code: What it exited with; None when a signal ended it.
+        exit_signal: The signal's name; None when it exited.
+        peak_kib: The most memory it had at once, in KiB; None when that could not be had.
+        stacks: Where its Python threads were, as `faulthandler` wrote it; None when that could not be had.
+        last_lines: The last console lines of the run; None when there were none.
+        died_at: When the store was told (UTC).
+    """
+
+    job_key: int
+    task: int
+    run: int
+    attempt: int
+    exit_code: int | None
+    exit_signal: str | None
+    peak_kib: int | None
+    stacks: str | None
+    last_lines: str | None
+    died_at: datetime | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class RunOutcome:
     """An outcome with the task and attempt it belongs to, on its way into the store."""
@@ -206,9 +238,10 @@ class Report:
     chunks: list[ConsoleChunk] = field(default_factory=list)
     outcomes: list[RunOutcome] = field(default_factory=list)
     ends: list[TaskEnd] = field(default_factory=list)
+    crashes: list[Crash] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(self.chunks or self.outcomes or self.ends)
+        return bool(self.chunks or self.outcomes or self.ends or self.crashes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

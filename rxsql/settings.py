@@ -33,6 +33,10 @@ class Settings:
         environment: Names of environment variables, comma-separated, that children see besides the usual ones.
         preload: Modules, comma-separated, that are imported once for all children; they must be safe to fork.
         inline_bytes: Inputs up to this size stand in their task's row.
+        memory_mb: Memory that a child may take, in MB (2**20 bytes), besides what it maps from files; 0: no limit.
+        console_bytes: Console output to keep of a task; of more, the middle is left out. 0: no limit.
+        payload_mb: Largest function, input of a task, or result of a run, in MB (2**20 bytes); 0: no limit.
+        max_runs: Most runs of a job; 0: no limit.
     """
 
     store: str = ""
@@ -46,6 +50,10 @@ class Settings:
     environment: str = ""
     preload: str = ""
     inline_bytes: int = 512
+    memory_mb: int = 0
+    console_bytes: int = 64 * 2**20
+    payload_mb: int = 256
+    max_runs: int = 1_000_000
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import math
 import os
 import select
 import subprocess
@@ -20,11 +21,10 @@ if TYPE_CHECKING:
     from rxsql.store.engine import Store
 
 START_SECONDS = 60.0
-_FRESH_SECONDS = 1.0
 _LOG_TAIL = 2000
 _lock = threading.Lock()
 _started: list[subprocess.Popen[bytes]] = []
-_seen_alive: dict[str, float] = {}  # by store, when a worker was last seen
+_seen: dict[str, float] = {}  # when each store's worker was last seen alive
 
 
 @atexit.register
@@ -34,12 +34,12 @@ def _let_go() -> None:
         process.returncode = process.poll() or 0
 
 
-def ensure_worker(store: Store, *, look_again: bool = True) -> None:
+def ensure_worker(store: Store, *, unless_seen_seconds: float = 0.0) -> None:
     """Make sure that a worker of this Python version is alive, where the store is embedded.
 
     Args:
-        store: The store.
-        look_again: Whether to look although a worker was seen there a moment ago.
+        store: Where.
+        unless_seen_seconds: For how long it is enough to have seen one alive.
 
     Raises:
         WorkerStartError: It could not be started; the message has its last words.
@@ -47,14 +47,13 @@ def ensure_worker(store: Store, *, look_again: bool = True) -> None:
     if not store.dialect.embedded:
         return
     with _lock:
-        seen_at = _seen_alive.get(store.url)
-        if not look_again and seen_at is not None and time.monotonic() - seen_at < _FRESH_SECONDS:
+        if time.monotonic() - _seen.get(store.label, -math.inf) < unless_seen_seconds:
             return
         # A worker of ours that has ended is a zombie until it is asked for, and would look alive.
         _started[:] = [process for process in _started if process.poll() is None]
         if not workers.has_live_worker(store, PYTHON):
             _start(store)
-        _seen_alive[store.url] = time.monotonic()
+        _seen[store.label] = time.monotonic()
 
 
 def _start(store: Store) -> None:

@@ -74,14 +74,14 @@ class Gathered:
 def gather(store: Store, job: Job) -> Gathered:
     """Return all results of a finished job; a damaged one is an error at its place."""
     gathered = Gathered(job.run_count)
-    after = -1
-    while True:
+    after, more = -1, True
+    while more:
         page = jobs.fetch_outcomes(store, job.job_key, after=after, limit=_PAGE)
         for outcome in page:
             _add(gathered, outcome)
-        if len(page) < _PAGE:
-            return gathered
-        after = page[-1].run
+            after = outcome.run
+        more = len(page) == _PAGE
+    return gathered
 
 
 def _add(gathered: Gathered, outcome: Outcome) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rxsql import payload
 from rxsql.client import autostart, watch
 from rxsql.client.handle import RxRemoteJob, remember
+from rxsql.errors import LimitError
 from rxsql.models import NewJob, NewTask
 from rxsql.settings import Settings
 from rxsql.store.engine import open_store
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
     from rxsql.client.context import RxInSqlServer
     from rxsql.client.runs import Runs
+
+
+_RECENT_SECONDS = 1.0  # a worker that was there so short a time ago can be started
 
 
 def submit(
@@ -42,11 +46,9 @@ def submit(
         WorkerStartError: No worker is alive, and none could be started; nothing was stored.
     """
     settings = Settings.from_environment()
-    new = _new_job(
-        where, function, plan, local_state, chunk=chunk, go_on=go_on, max_attempts=settings.max_attempts
-    )
+    new = _new_job(where, function, plan, local_state, chunk=chunk, go_on=go_on, settings=settings)
     store = open_store(where.store)
-    autostart.ensure_worker(store, look_again=False)
+    autostart.ensure_worker(store, unless_seen_seconds=_RECENT_SECONDS)
     add_job(store, new, inline_bytes=settings.inline_bytes)
     job = RxRemoteJob(where, new.job_id)
     remember(job)
@@ -65,17 +67,22 @@ def _new_job(
     *,
     chunk: int,
     go_on: bool,
-    max_attempts: int,
+    settings: Settings,
 ) -> NewJob:
+    if settings.max_runs and len(plan) > settings.max_runs:
+        raise LimitError(f"The job has {len(plan):,} runs", f"RXSQL_MAX_RUNS of {settings.max_runs:,}")
+    most = settings.payload_mb
     return NewJob(
         job_id=where.job_id or _new_id(),
         name=payload.name_of(function),
-        function=payload.dump_function(function, local_state),
-        shared_input=payload.dump_arguments(plan.shared, None) if plan.shared else None,
-        tasks=_tasks(plan, chunk),
+        function=payload.checked(payload.dump_function(function, local_state), most, "The function"),
+        shared_input=payload.checked(payload.dump_arguments(plan.shared, None), most, "What all runs share")
+        if plan.shared
+        else None,
+        tasks=_tasks(plan, chunk, most),
         has_inputs=plan.differ,
         num_tasks=where.num_tasks,
-        max_attempts=max_attempts,
+        max_attempts=settings.max_attempts,
         continue_on_failure=go_on,
         packages_to_load=where.packages_to_load,
         execution_timeout_seconds=where.execution_timeout_seconds,
@@ -88,16 +95,24 @@ def _new_job(
     )
 
 
-def _tasks(plan: Runs, chunk: int) -> list[NewTask]:
+def _tasks(plan: Runs, chunk: int, most: int) -> list[NewTask]:
     """Cut the runs into tasks, each with the arguments of its runs as one payload."""
     dumper = payload.Dumper()
     tasks = []
     with payload.by_value():
         for first in range(0, len(plan), chunk):
             own = plan.own[first : first + chunk]
-            body = _dump_rows(dumper, own, first) if plan.differ else None
+            body = None
+            if plan.differ:
+                body = payload.checked(_dump_rows(dumper, own, first), most, _input_of(first, len(own)))
             tasks.append(NewTask(first_run=first, run_count=len(own), input=body))
     return tasks
+
+
+def _input_of(first_run: int, count: int) -> str:
+    return (
+        f"The input of run {first_run}" if count == 1 else f"The input of the {count} runs from {first_run}"
+    )
 
 
 def _dump_rows(dumper: payload.Dumper, rows: list[dict[str, Any]], first_run: int) -> bytes:

@@ -15,6 +15,7 @@ from rxsql.payload.calls import (
 )
 from rxsql.payload.exceptions import DumpedError, dump_error, load_error, texts_of
 from rxsql.payload.frames import PYTHON, Header, frame, read_header
+from rxsql.payload.limits import checked
 from rxsql.payload.modules import by_value
 from rxsql.payload.values import Dumper, dump, is_picklable, load
 
@@ -26,6 +27,7 @@ __all__ = [
     "PayloadError",
     "PayloadVersionError",
     "by_value",
+    "checked",
     "dump",
     "dump_arguments",
     "dump_error",

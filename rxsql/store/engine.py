@@ -68,6 +68,9 @@ class Dialect(Protocol):
     def wakeup(self, engine: Engine, own: str) -> Wakeup:
         """Return a new hint for changes by others than the sender `own`."""
 
+    def close(self) -> None:
+        """Give back what stands ready to be used again."""
+
     def translate(self, error: sa.exc.DBAPIError) -> StoreError:
         """Say a driver's error in rxsql's words."""
 
@@ -136,6 +139,7 @@ class Store:
 
     def close(self) -> None:
         """Close all connections."""
+        self.dialect.close()
         self._engine.dispose()
 
 

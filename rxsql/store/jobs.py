@@ -13,6 +13,7 @@ from rxsql.store.retry import retried
 from rxsql.store.tables import (
     Key,
     console_chunks,
+    crash_rows,
     functions,
     inputs,
     job_progress,
@@ -71,7 +72,8 @@ _CONSOLE = (
     .limit(sa.bindparam("page", type_=sa.Integer))
 )
 _DROP_ARTIFACTS = [
-    sa.delete(table).where(table.c.job_key == _OF_JOB) for table in (results, console_chunks, inputs)
+    sa.delete(table).where(table.c.job_key == _OF_JOB)
+    for table in (results, console_chunks, inputs, crash_rows)
 ]
 _DROP_TASKS = sa.delete(task_rows).where(task_rows.c.job_key == _OF_JOB)
 _MARK_PURGED = (
@@ -229,7 +231,7 @@ def _found(connection: Connection, store: Store, job_id: str) -> Any:
 
 
 def _purge(connection: Connection, job: Any) -> Purged:
-    results_count, console_count, _ = _delete_artifacts(connection, job.job_key)
+    results_count, console_count, *_ = _delete_artifacts(connection, job.job_key)
     task_count = connection.execute(_DROP_TASKS, {"job_key": job.job_key}).rowcount
     connection.execute(_MARK_PURGED, {"purged_key": job.job_key})
     connection.execute(_DROP_UNUSED_FUNCTION, {"function_hash": job.function_hash})

@@ -245,6 +245,23 @@ console_chunks = Table(
 )
 Index("ix_console_chunks_job_key", console_chunks.c.job_key, console_chunks.c.chunk_key)
 
+crash_rows = Table(
+    "crash_rows",
+    metadata,
+    Column("job_key", Key, nullable=False),
+    Column("task", Integer, nullable=False),
+    Column("run", Integer, nullable=False),
+    Column("attempt", SmallInteger().with_variant(Integer(), "sqlite"), nullable=False),
+    Column("worker_key", Key, nullable=False),
+    Column("exit_code", Integer),
+    Column("exit_signal", String(16)),
+    Column("peak_kib", Key),
+    Column("stacks", UnicodeText),
+    Column("last_lines", UnicodeText),
+    _now("died_at"),
+    PrimaryKeyConstraint("job_key", "task", "run", "attempt"),
+)
+
 job_progress = Table(
     "job_progress",
     views,

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from rxsql.models import OpenJob, RxRemoteJobStatus, Task, Written
-from rxsql.store.tables import Key, inputs, jobs, now, results, slots, task_rows
+from rxsql.models import LAST_LINES, OpenJob, RxRemoteJobStatus, Task, Written
+from rxsql.store.crashes import add_crashes
+from rxsql.store.readable import readable
+from rxsql.store.tables import Key, console_chunks, inputs, jobs, now, results, slots, task_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -41,10 +43,15 @@ _DROP_WORKERS_SLOTS = sa.delete(slots).where(slots.c.worker_key == _OF_WORKER)
 _INPUTS = sa.select(inputs.c.task, inputs.c.body).where(
     inputs.c.job_key == _OF_JOB, inputs.c.task.in_(sa.bindparam("tasks", expanding=True))
 )
+_LAST_CHUNK = (
+    sa.select(console_chunks.c.lines)
+    .where(console_chunks.c.job_key == _OF_JOB, console_chunks.c.task == sa.bindparam("of_task"))
+    .order_by(console_chunks.c.chunk_key.desc())
+    .limit(1)
+)
 _RUNS_DONE = sa.select(results.c.run).where(
     results.c.job_key == _OF_JOB, results.c.run.between(sa.bindparam("first"), sa.bindparam("last"))
 )
-_NUL = "\N{SYMBOL FOR NULL}"
 
 
 def open_jobs(store: Store, worker_key: int, python: str, *, limit: int) -> list[OpenJob]:
@@ -143,6 +150,7 @@ def report(store: Store, worker_key: int, news: Report) -> Written:
         held |= _own_tasks(connection, store, worker_key, others)
         _insert_results(connection, store, [o for o in news.outcomes if (o.job_key, o.task) in held])
         _insert_console(connection, store, [c for c in news.chunks if (c.job_key, c.task) in held])
+        add_crashes(connection, store, worker_key, news.crashes)  # a fact, also of what was taken from it
         ended = _finish_jobs(connection, store, {end.job_key for end in news.ends})
         if ended or news.chunks:
             store.notify(connection)
@@ -168,7 +176,7 @@ def _end_tasks(
 ) -> set[tuple[int, int]]:
     if not ends:
         return set()
-    rows = [[e.job_key, e.task, e.attempt, e.failed_runs, e.seconds, _readable(e.error)] for e in ends]
+    rows = [[e.job_key, e.task, e.attempt, e.failed_runs, e.seconds, readable(e.error)] for e in ends]
     accepted = connection.execute(
         store.sql("end_tasks"), {"ends": json.dumps(rows), "worker_key": worker_key}
     )
@@ -191,29 +199,31 @@ def _insert_results(connection: Connection, store: Store, outcomes: Sequence[Run
             "job_key": o.job_key,
             "run": o.outcome.run,
             "body": o.outcome.value,
-            "error": _readable(o.outcome.error),
-            "traceback": _readable(o.outcome.traceback),
+            "error": readable(o.outcome.error),
+            "traceback": readable(o.outcome.traceback),
         }
         for o in outcomes
     ]
     store.insert_many(connection, "insert_results", rows)
 
 
-def _readable(text: str | None) -> str | None:
-    """Return text without what no database takes as text: NUL characters, and halves of surrogate pairs."""
-    return text.replace("\0", _NUL).encode(errors="replace").decode() if text else text
-
-
 def _insert_console(connection: Connection, store: Store, chunks: Sequence[ConsoleChunk]) -> None:
     rows = [
         {
             **asdict(chunk),
-            "lines": _readable(json.dumps(chunk.lines, ensure_ascii=False).replace(r"\u0000", _NUL)),
+            "lines": _lines(chunk.lines),
             "partial": int(chunk.partial),
         }
         for chunk in chunks
     ]
     store.insert_many(connection, "insert_console", rows)
+
+
+def _lines(lines: Sequence[str]) -> str:
+    text = json.dumps(lines, ensure_ascii=False)
+    if r"\u0000" in text:  # seldom, and perhaps what a line says
+        text = json.dumps([readable(line) for line in lines], ensure_ascii=False)
+    return readable(text)
 
 
 def release(store: Store, worker_key: int, tasks: Sequence[tuple[Task, int]]) -> None:
@@ -249,10 +259,17 @@ def reap(store: Store, worker_key: int, error: str) -> None:
         rows = connection.execute(store.sql("reap_tasks"), {"worker_key": worker_key, "error": error}).all()
         failed = [row for row in rows if row.status == RxRemoteJobStatus.FAILED]
         lost = [
-            {"job_key": row.job_key, "run": run, "body": None, "error": error, "traceback": None}
+            {"job_key": row.job_key, "run": run, "body": None, "error": reason, "traceback": None}
             for row in failed
+            for reason in [error + _last_lines(connection, row.job_key, row.task)]
             for run in range(row.first_run, row.first_run + row.run_count)
         ]
         store.insert_many(connection, "insert_results", lost)
         connection.execute(_DROP_WORKERS_SLOTS, {"worker_key": worker_key})
         _finish_jobs(connection, store, {row.job_key for row in failed})
+
+
+def _last_lines(connection: Connection, job_key: int, task: int) -> str:
+    said = connection.execute(_LAST_CHUNK, {"job_key": job_key, "of_task": task}).scalar()
+    lines: list[str] = json.loads(said)[-LAST_LINES:] if said else []
+    return " Its last console lines:\n    " + "\n    ".join(lines) if lines else ""

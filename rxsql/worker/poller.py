@@ -13,7 +13,8 @@ from rxsql.errors import PayloadError
 from rxsql.models import RxRemoteJobStatus
 from rxsql.payload import PYTHON
 from rxsql.store import jobs, tasks, workers, workitems
-from rxsql.worker.pool import Dispatch
+from rxsql.worker.capture import Quota
+from rxsql.worker.dispatch import Dispatch
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -117,7 +118,7 @@ class Poller:
         done: set[int] = set()
         if task.attempt > 1 and task.run_count > 1:
             done = tasks.runs_with_results(self._store, item.job_key, task)
-        return Dispatch.of(self._next_number, task, done, body or b"")
+        return Dispatch.of(self._next_number, task, done, body or b"", Quota(self._settings.console_bytes))
 
     def write(self, news: Report) -> Written:
         """Write back; tell which tasks are not this worker's any more, and which jobs ended with it."""

@@ -15,18 +15,18 @@ import sys
 import tempfile
 import time
 from collections import deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rxsql.errors import WorkerStartError
 from rxsql.worker import wire
-from rxsql.worker.capture import Capture, RunConsole
+from rxsql.worker.capture import Capture, new_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rxsql.models import Task, WorkItem
+    from rxsql.models import WorkItem
     from rxsql.settings import Settings
+    from rxsql.worker.dispatch import Dispatch
 
 # What a child sees of the worker's environment, besides the names in RXSQL_ENVIRONMENT.
 ENVIRONMENT = frozenset(
@@ -36,50 +36,8 @@ ENVIRONMENT = frozenset(
         *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"),
     }
 )
+_STACK_BYTES = 16_384
 _ESCALATION = ((0.0, signal.SIGINT), (0.6, signal.SIGTERM), (1.2, signal.SIGKILL))
-
-
-@dataclass(slots=True)
-class Dispatch:
-    """A task that a child has got, and the run it is in."""
-
-    number: int
-    task: Task
-    runs: deque[int]
-    input: bytes
-    failed_runs: int = 0
-    seconds: float = 0.0
-    error: str | None = None
-    console: RunConsole | None = None
-
-    @classmethod
-    def of(cls, number: int, task: Task, done: set[int], body: bytes) -> Dispatch:
-        """Return a task's dispatch, without the runs that are done."""
-        runs = deque(run for run in range(task.first_run, task.first_run + task.run_count) if run not in done)
-        return cls(number, task, runs, body)
-
-    @property
-    def done_runs(self) -> tuple[int, ...]:
-        """The task's runs that are not to be run (again)."""
-        task = self.task
-        waiting = set(self.runs)
-        if len(waiting) == task.run_count:
-            return ()
-        return tuple(
-            run for run in range(task.first_run, task.first_run + task.run_count) if run not in waiting
-        )
-
-    def next_run(self, seconds: float) -> None:
-        """Go on to the next run, after this one took so long."""
-        self.runs.popleft()
-        self.console = None
-        self.seconds += seconds
-
-    def run_console(self) -> RunConsole:
-        """Return the console of the run it is in."""
-        if self.console is None:
-            self.console = RunConsole(self.task.job_key, self.task.task, self.task.attempt, self.runs[0])
-        return self.console
 
 
 class Child:
@@ -92,6 +50,8 @@ class Child:
         self.leaving = False  # gets no more tasks, and retires after those it has begun
         self.in_flight: dict[int, Dispatch] = {}
         self.captures = (Capture(), Capture())
+        self._stacks = new_file("rxsql-stacks")
+        self.victim: Dispatch | None = None  # what it was in when its time was up
         self.folder = tempfile.mkdtemp(prefix="rxsql-")
         self.sock, self._far_end = wire.pair()
         self.sock.setblocking(False)
@@ -99,18 +59,23 @@ class Child:
         self._signals = deque(_ESCALATION)
 
     def child_fds(self) -> list[int]:
-        """Return what the child gets: its end of the socket, and the two captured streams."""
-        return [self._far_end.fileno(), self.captures[0].fd, self.captures[1].fd]
+        """Return what the child gets: its end of the socket, the two captured streams, a file for its last words."""
+        return [self._far_end.fileno(), self.captures[0].fd, self.captures[1].fd, self._stacks]
 
     @property
     def stopping(self) -> bool:
         """Whether it was told to end, or is being made to."""
         return self._stopping_since is not None or self._far_end.fileno() < 0
 
-    def load(self, item: WorkItem) -> None:
+    def load(self, item: WorkItem, settings: Settings) -> None:
         """Bind it to a job, for the rest of its life."""
         self.job_key = item.job_key
-        details = {"packages_to_load": item.packages_to_load, "continue_on_failure": item.continue_on_failure}
+        details = {
+            "packages_to_load": item.packages_to_load,
+            "continue_on_failure": item.continue_on_failure,
+            "memory_mb": settings.memory_mb,
+            "payload_mb": settings.payload_mb,
+        }
         wire.send_job(self.sock, json.dumps(details).encode(), item.function, item.shared_input or b"")
 
     def give(self, dispatch: Dispatch) -> bool:
@@ -155,6 +120,10 @@ class Child:
         """Return how much it has written to stdout and stderr so far."""
         return self.captures[0].size(), self.captures[1].size()
 
+    def stacks(self) -> str | None:
+        """Return where its Python threads were when it died, if it could still tell."""
+        return os.pread(self._stacks, _STACK_BYTES, 0).decode(errors="replace") or None
+
     def current(self) -> Dispatch | None:
         """Return the task it is in: the oldest it has got and not ended."""
         return next(iter(self.in_flight.values()), None)
@@ -187,6 +156,7 @@ class Child:
         self._far_end.close()
         for capture in self.captures:
             capture.close()
+        os.close(self._stacks)
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

@@ -6,14 +6,16 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from rxsql.models import Outcome, Report, RunOutcome, TaskEnd
+from rxsql.models import Crash, Outcome, Report, RunOutcome, TaskEnd
 from rxsql.worker import schedule, wire
 
 if TYPE_CHECKING:
     from rxsql.models import Written
     from rxsql.worker.activejob import ActiveJob
+    from rxsql.worker.dispatch import Dispatch
+    from rxsql.worker.exits import Exit
     from rxsql.worker.poller import Poller
-    from rxsql.worker.pool import Child, Dispatch
+    from rxsql.worker.pool import Child
 
 log = logging.getLogger("rxsql.worker")
 TAIL_SECONDS = 0.02  # between readings of the captured output
@@ -137,13 +139,31 @@ class Reporter:
     ) -> None:
         """Note what a child wrote up to these positions as the output of the run it is in."""
         for stream, capture in enumerate(child.captures):
-            data = capture.read(ends[stream])
+            data = dispatch.quota.take(capture, ends[stream], final=final)
             if not data and dispatch.console is None:
                 continue
             chunk = dispatch.run_console().add(stream, data, final=final)
             if chunk is not None:
                 self._note()
                 self._report.chunks.append(chunk)
+
+    def crash(self, child: Child, dispatch: Dispatch, end: Exit) -> None:
+        """Note how a child ended that died in a run."""
+        task = dispatch.task
+        self._note()
+        self._report.crashes.append(
+            Crash(
+                job_key=task.job_key,
+                task=task.task,
+                run=dispatch.runs[0],
+                attempt=task.attempt,
+                exit_code=end.code if end.code >= 0 else None,
+                exit_signal=end.signal_name,
+                peak_kib=end.peak_kib,
+                stacks=child.stacks(),
+                last_lines=dispatch.last_lines,
+            )
+        )
 
     # --------------------------------------------------------------------------------------------- writing
 

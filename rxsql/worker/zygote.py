@@ -7,6 +7,7 @@ file descriptors, and ends with everything it forked when that socket closes.
 from __future__ import annotations
 
 import ctypes
+import faulthandler
 import gc
 import importlib
 import json
@@ -114,8 +115,11 @@ def _become_child(folder: str, fds: list[int], zygote: int) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         _die_with(zygote)
-        sock_fd, stdout_fd, stderr_fd = fds
-        keep = {sock_fd, stdout_fd, stderr_fd, 0, 1, 2}
+        sock_fd, stdout_fd, stderr_fd, stacks_fd = fds
+        keep = {*fds, 0, 1, 2}
+        # After SIGTERM too, so that who was ended for its time can be asked where it was.
+        faulthandler.enable(stacks_fd)
+        faulthandler.register(signal.SIGTERM, stacks_fd, chain=True)
         for fd in (int(name) for name in os.listdir("/dev/fd")):
             if fd not in keep:
                 with suppress(OSError):
@@ -145,6 +149,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     for module in sys.argv[2:]:
         importlib.import_module(module)
+    child.rehearse()
     gc.freeze()  # a collection in a child must not copy what all share
     Zygote(socket.socket(fileno=int(sys.argv[1]))).serve()
 

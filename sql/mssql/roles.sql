@@ -22,6 +22,8 @@ GRANT SELECT ON rx.slots TO rx_reader;
 GRANT SELECT ON rx.console_chunks TO rx_reader;
 GRANT SELECT ON rx.tasks TO rx_reader;
 GRANT SELECT ON rx.console TO rx_reader;
+GRANT SELECT ON rx.crash_rows TO rx_reader;
+GRANT SELECT ON rx.crashes TO rx_reader;
 GRANT SELECT ON rx.job_progress TO rx_reader;
 GRANT SELECT ON rx.queue_depth TO rx_reader;
 GO
@@ -40,6 +42,7 @@ GRANT DELETE ON rx.task_rows TO rx_client;
 GRANT DELETE ON rx.slots TO rx_client;
 GRANT DELETE ON rx.results TO rx_client;
 GRANT DELETE ON rx.console_chunks TO rx_client;
+GRANT DELETE ON rx.crash_rows TO rx_client;
 GO
 
 -- A worker lists itself, claims tasks, writes what comes of them, and purges what nobody collected. It cannot
@@ -49,6 +52,7 @@ GRANT INSERT ON rx.workers TO rx_worker;
 GRANT INSERT ON rx.slots TO rx_worker;
 GRANT INSERT ON rx.results TO rx_worker;
 GRANT INSERT ON rx.console_chunks TO rx_worker;
+GRANT INSERT ON rx.crash_rows TO rx_worker;
 GRANT UPDATE ON rx.workers TO rx_worker;
 GRANT UPDATE ON rx.slots TO rx_worker;
 GRANT UPDATE ON rx.jobs TO rx_worker;
@@ -61,6 +65,7 @@ GRANT DELETE ON rx.task_rows TO rx_worker;
 GRANT DELETE ON rx.slots TO rx_worker;
 GRANT DELETE ON rx.results TO rx_worker;
 GRANT DELETE ON rx.console_chunks TO rx_worker;
+GRANT DELETE ON rx.crash_rows TO rx_worker;
 GO
 
 EXEC sp_releaseapplock @Resource = N'rxsql.schema', @LockOwner = N'Session';

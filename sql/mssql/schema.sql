@@ -194,6 +194,24 @@ BEGIN
 END;
 GO
 
+-- The black box: how a process ended that died while it ran user code.
+IF OBJECT_ID('rx.crash_rows', 'U') IS NULL
+    CREATE TABLE rx.crash_rows (
+        job_key BIGINT NOT NULL,
+        task INT NOT NULL,
+        run INT NOT NULL,
+        attempt SMALLINT NOT NULL,
+        worker_key BIGINT NOT NULL,
+        exit_code INT NULL,
+        exit_signal VARCHAR(16) NULL,
+        peak_kib BIGINT NULL,
+        stacks NVARCHAR(MAX) NULL,
+        last_lines NVARCHAR(MAX) NULL,
+        died_at DATETIME2(3) NOT NULL CONSTRAINT df_crash_rows_died_at DEFAULT SYSUTCDATETIME(),
+        CONSTRAINT pk_crash_rows PRIMARY KEY CLUSTERED (job_key, task, run, attempt)
+    );
+GO
+
 IF NOT EXISTS (SELECT 1 FROM rx.schema_version WHERE version = 1)
     INSERT INTO rx.schema_version (version) VALUES (1);
 GO

@@ -3,10 +3,12 @@
 
 DROP VIEW IF EXISTS rx.queue_depth;
 DROP VIEW IF EXISTS rx.job_progress;
+DROP VIEW IF EXISTS rx.crashes;
 DROP VIEW IF EXISTS rx.console;
 DROP VIEW IF EXISTS rx.tasks;
 GO
 
+DROP TABLE IF EXISTS rx.crash_rows;
 DROP TABLE IF EXISTS rx.console_chunks;
 DROP TABLE IF EXISTS rx.results;
 DROP TABLE IF EXISTS rx.inputs;

@@ -140,5 +140,21 @@ CREATE TABLE IF NOT EXISTS rx.console_chunks (
 
 CREATE INDEX IF NOT EXISTS ix_console_chunks_job_key ON rx.console_chunks (job_key, chunk_key);
 
+-- The black box: how a process ended that died while it ran user code.
+CREATE TABLE IF NOT EXISTS rx.crash_rows (
+    job_key BIGINT NOT NULL,
+    task INTEGER NOT NULL,
+    run INTEGER NOT NULL,
+    attempt SMALLINT NOT NULL,
+    worker_key BIGINT NOT NULL,
+    exit_code INTEGER,
+    exit_signal VARCHAR(16),
+    peak_kib BIGINT,
+    stacks TEXT,
+    last_lines TEXT,
+    died_at TIMESTAMPTZ NOT NULL DEFAULT CLOCK_TIMESTAMP(),
+    CONSTRAINT pk_crash_rows PRIMARY KEY (job_key, task, run, attempt)
+);
+
 INSERT INTO rx.schema_version (version) VALUES (1)
 ON CONFLICT (version) DO NOTHING;

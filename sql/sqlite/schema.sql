@@ -137,4 +137,20 @@ CREATE TABLE IF NOT EXISTS console_chunks (
 
 CREATE INDEX IF NOT EXISTS ix_console_chunks_job_key ON console_chunks (job_key, chunk_key);
 
+-- The black box: how a process ended that died while it ran user code.
+CREATE TABLE IF NOT EXISTS crash_rows (
+    job_key INTEGER NOT NULL,
+    task INTEGER NOT NULL,
+    run INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
+    worker_key INTEGER NOT NULL,
+    exit_code INTEGER,
+    exit_signal TEXT,
+    peak_kib INTEGER,
+    stacks TEXT,
+    last_lines TEXT,
+    died_at TEXT NOT NULL DEFAULT (STRFTIME('%Y-%m-%d %H:%M:%f', 'now')),
+    CONSTRAINT pk_crash_rows PRIMARY KEY (job_key, task, run, attempt)
+);
+
 INSERT OR IGNORE INTO schema_version (version) VALUES (1);

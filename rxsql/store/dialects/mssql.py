@@ -74,6 +74,9 @@ class StoreDialect:
         """Return a hint that only says when it is time to look again."""
         return PollWakeup()
 
+    def close(self) -> None:
+        """Nothing stands ready."""
+
     def translate(self, error: sa.exc.DBAPIError) -> StoreError:
         """Say SQL Server's and its drivers' errors in rxsql's words."""
         text = " ".join(str(error.orig).split())

@@ -86,6 +86,9 @@ class StoreDialect:
         """Return a hint that listens to notifications."""
         return NotifyWakeup(engine, own)
 
+    def close(self) -> None:
+        """Nothing stands ready."""
+
     def translate(self, error: sa.exc.DBAPIError) -> StoreError:
         """Say PostgreSQL's errors in rxsql's words."""
         state = getattr(error.orig, "sqlstate", None) or ""
