@@ -41,6 +41,7 @@ _OWN: dict[str, Callable[[Site, Sizes, Path], dict[str, float]]] = {
     "import": starts.imports,
     "statements": costs.statements,
 }
+_COUNTING = frozenset({"idle", "statements"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +100,8 @@ def measure(plan: Plan) -> Measured:
                 _measure_system(plan, system, measured)
         for group in (name for name in _OWN if name in plan.groups):
             plan.notice(f"round {number} of {plan.rounds}: {group}")
-            with _folder() as folder, Site(plan.store.url, plan.children, folder) as site:
+            counting = group in _COUNTING
+            with _folder() as folder, Site(plan.store.url, plan.children, folder, counting=counting) as site:
                 measured.add(OURS, _OWN[group](site, plan.sizes, folder))
     return measured
 

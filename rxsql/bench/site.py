@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 import psutil
 
 from rxsql import RxInSqlServer, rx_exec
-from rxsql.bench import counting
+from rxsql.bench.counting import read as read_count
 from rxsql.bench.work import as_users
 from rxsql.errors import WorkerStartError
 from rxsql.store.engine import Store, open_store
@@ -22,27 +22,31 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _START_SECONDS = 60.0
+_STOP_SECONDS = 5.0
 
 
 class Site:
-    """A store with one worker, which counts its statements.
+    """A store with one worker.
 
     Args:
         store: The store's name.
         children: How many child processes the worker runs.
         folder: A folder for what the worker says.
+        counting: Whether the worker counts its statements.
     """
 
-    def __init__(self, store: str, children: int, folder: Path) -> None:
+    def __init__(self, store: str, children: int, folder: Path, *, counting: bool = False) -> None:
         self.store: Store = open_store(store)
         self.context = RxInSqlServer(store, num_tasks=0)
         self.children = children
-        self._counts = folder / "statements"
+        self._counts = folder / "statements" if counting else None
         self._log = folder / "worker.log"
 
     def __enter__(self) -> Self:
         reader, writer = os.pipe()
-        command = [sys.executable, "-P", "-m", "rxsql.bench.counting", str(self._counts), str(writer)]
+        command = [sys.executable, "-P", "-m", "rxsql.worker", "--ready-fd", str(writer)]
+        if self._counts is not None:
+            command = [sys.executable, "-P", "-m", "rxsql.bench.counting", str(self._counts), str(writer)]
         with self._log.open("wb") as log:
             self._worker = subprocess.Popen(
                 command,
@@ -67,8 +71,13 @@ class Site:
         self._end()
 
     def _end(self) -> None:
+        """Let the worker end what it has begun; when that takes too long, end it with all its processes."""
         self._worker.send_signal(signal.SIGTERM)
-        self._worker.wait()
+        try:
+            self._worker.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._worker.send_signal(signal.SIGINT)  # the second signal: now
+            self._worker.wait()
 
     def run(self, function: Callable[..., Any], **arguments: Any) -> list[Any]:
         """Run a function of `rxsql.bench.work` as a script would; return its results."""
@@ -76,8 +85,8 @@ class Site:
         return results
 
     def statements(self) -> int:
-        """Return how many statements the worker has sent since its start."""
-        return counting.read(self._counts)
+        """Return how many statements the worker has sent since its start, where it counts them."""
+        return 0 if self._counts is None else read_count(self._counts)
 
     def supervising(self) -> list[psutil.Process]:
         """Return the worker's processes besides its children: supervisor and zygote."""
