@@ -71,6 +71,7 @@ class NewJob:
     python: str
     submitted_by: str
     run_count: int
+    signature: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,8 +114,12 @@ class WorkItem:
     job_key: int
     job_id: str
     function: bytes
+    function_hash: str
     shared_input: bytes | None
+    run_count: int
     has_inputs: bool
+    python: str
+    signature: str | None
     num_tasks: int
     max_attempts: int
     continue_on_failure: bool
@@ -233,8 +238,9 @@ class RunOutcome:
 
 @dataclass(slots=True)
 class Report:
-    """What a worker writes back in one transaction."""
+    """What a worker writes back in one transaction; its number is greater than that of the worker's one before."""
 
+    number: int = 1
     chunks: list[ConsoleChunk] = field(default_factory=list)
     outcomes: list[RunOutcome] = field(default_factory=list)
     ends: list[TaskEnd] = field(default_factory=list)

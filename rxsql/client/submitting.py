@@ -7,6 +7,7 @@ import json
 import secrets
 import socket
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rxsql import payload
@@ -14,6 +15,7 @@ from rxsql.client import autostart, watch
 from rxsql.client.handle import RxRemoteJob, remember
 from rxsql.errors import LimitError
 from rxsql.models import NewJob, NewTask
+from rxsql.payload import signing
 from rxsql.settings import Settings
 from rxsql.store.engine import open_store
 from rxsql.store.submission import add_job
@@ -41,12 +43,15 @@ def submit(
 
     Raises:
         PayloadError: The function or an argument cannot be pickled; nothing was stored.
+        SettingsError: The signing keys cannot be used; nothing was stored.
         JobExistsError: The context's `job_id` is taken; nothing was stored.
         StoreError: The store cannot be used.
         WorkerStartError: No worker is alive, and none could be started; nothing was stored.
     """
     settings = Settings.from_environment()
+    keyring = payload.Keyring.from_settings(settings)
     new = _new_job(where, function, plan, local_state, chunk=chunk, go_on=go_on, settings=settings)
+    new = _signed(new, keyring)
     store = open_store(where.store)
     autostart.ensure_worker(store, unless_seen_seconds=_RECENT_SECONDS)
     add_job(store, new, inline_bytes=settings.inline_bytes)
@@ -92,6 +97,27 @@ def _new_job(
         python=payload.PYTHON,
         submitted_by=_submitter(),
         run_count=len(plan),
+    )
+
+
+def _signed(job: NewJob, keyring: payload.Keyring) -> NewJob:
+    """Return the job with its signature and those of its inputs, where there is a key."""
+    signature = keyring.sign_job(job)
+    if signature is None:
+        return job
+    shared = job.shared_input
+    if shared is not None:
+        shared = keyring.seal(shared, signing.shared_input(job.job_id))
+    tasks = [_sealed(task, number, job.job_id, keyring) for number, task in enumerate(job.tasks)]
+    return replace(job, shared_input=shared, tasks=tasks, signature=signature)
+
+
+def _sealed(task: NewTask, number: int, job_id: str, keyring: payload.Keyring) -> NewTask:
+    if task.input is None:
+        return task
+    subject = signing.task_input(job_id, number, task.first_run, task.run_count)
+    return NewTask(
+        first_run=task.first_run, run_count=task.run_count, input=keyring.seal(task.input, subject)
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rxsql import payload
 from rxsql.client import collecting, waiting
 from rxsql.client.handle import JobInfo, RxRemoteJob, forget, id_of, store_of
 from rxsql.errors import JobCanceledError, JobFailedError
@@ -100,5 +99,5 @@ def failure(store: Store, job: Job) -> JobFailedError:
     if first is None or first.error is None or first.error not in (job.error or ""):
         return JobFailedError(job.job_id, job.error or "it failed")
     error = JobFailedError(job.job_id, job.error or "it failed", first.traceback or "")
-    error.__cause__ = payload.load_error(first.error, first.traceback, first.value)
+    error.__cause__ = collecting.Reader(job.job_id).error(first)
     return error

@@ -4,7 +4,7 @@ A frame is a small plain header and a body. The header, with a checksum over the
 unpickled: damaged bytes and payloads of another Python minor version are refused by name, not by a crash.
 """
 
-from rxsql.errors import PayloadError, PayloadVersionError
+from rxsql.errors import PayloadError, PayloadVersionError, SignatureError
 from rxsql.payload.calls import (
     dump_arguments,
     dump_function,
@@ -17,6 +17,7 @@ from rxsql.payload.exceptions import DumpedError, dump_error, load_error, texts_
 from rxsql.payload.frames import PYTHON, Header, frame, read_header
 from rxsql.payload.limits import checked
 from rxsql.payload.modules import by_value
+from rxsql.payload.signing import Keyring
 from rxsql.payload.values import Dumper, dump, is_picklable, load
 
 __all__ = [
@@ -24,8 +25,10 @@ __all__ = [
     "DumpedError",
     "Dumper",
     "Header",
+    "Keyring",
     "PayloadError",
     "PayloadVersionError",
+    "SignatureError",
     "by_value",
     "checked",
     "dump",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import sqlalchemy as sa
 
-from rxsql.errors import NotSupportedError, SchemaVersionError, StoreError
+from rxsql.errors import NotSupportedError, SchemaVersionError, StoreError, StoreRefusedError
 from rxsql.settings import Settings, default_store
 from rxsql.store import sqlfiles
 from rxsql.store.tables import SCHEMA_VERSION
@@ -118,6 +118,8 @@ class Store:
             yield
         except sa.exc.DBAPIError as error:
             raise self.dialect.translate(error) from error
+        except OverflowError as error:  # SQLite's driver, of more than 2 GB
+            raise StoreRefusedError(f"The store {self.label} refused a value: {error}") from error
 
     def sql(self, name: str) -> sa.TextClause:
         """Return a statement of this dialect by its file's name."""

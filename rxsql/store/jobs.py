@@ -194,19 +194,27 @@ def fetch_console(store: Store, job_key: int, *, after: int, limit: int) -> list
         ]
 
 
-@retried
 def cancel(store: Store, job_id: str) -> bool:
     """Cancel an open job and remove what it stored; return False when it had ended already.
 
     Raises:
         JobNotFoundError: The store does not know the id.
     """
-    with store.write() as connection:
-        job = _found(connection, store, job_id)
-        if not end_open_job(connection, store, job.job_key, RxRemoteJobStatus.CANCELED, None):
-            return False
-        _delete_artifacts(connection, job.job_key)
-    return True
+    tries = 0
+
+    @retried
+    def end() -> bool:
+        nonlocal tries
+        tries += 1
+        with store.write() as connection:
+            job = _found(connection, store, job_id)
+            if end_open_job(connection, store, job.job_key, RxRemoteJobStatus.CANCELED, None):
+                _delete_artifacts(connection, job.job_key)
+                return True
+            # The try before may have been committed, and its answer lost with the connection.
+            return tries > 1 and RxRemoteJobStatus(job.status) is RxRemoteJobStatus.CANCELED
+
+    return end()
 
 
 @retried

@@ -27,6 +27,7 @@ class Dispatch:
     error: str | None = None
     console: RunConsole | None = None
     quota: Quota = field(default_factory=Quota)
+    refused: str | None = None  # why no child may have it
 
     @classmethod
     def of(cls, number: int, task: Task, done: set[int], body: bytes, quota: Quota) -> Dispatch:

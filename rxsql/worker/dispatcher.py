@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import selectors
+import sys
 import time
 from collections import deque
 from contextlib import suppress
@@ -118,10 +119,8 @@ class Dispatcher:
             job.more = job.more and len(claimed) >= wanted
         # Others may have reached the cap, or the job has ended: the next look tells.
         job.share = min(job.share, job.slots)
-        self._poller.give_back(job.take_in([dispatch for dispatch in claimed if dispatch.runs]))
-        for dispatch in claimed:
-            if not dispatch.runs:  # an earlier attempt has finished them all
-                self._reporter.end_task(job, dispatch)
+        to_run = [dispatch for dispatch in claimed if not self._reporter.settle(job, dispatch)]
+        self._poller.give_back(job.take_in(to_run))
 
     def _staff(self, job: ActiveJob) -> None:
         entitled = min(job.share, job.slots)
@@ -180,7 +179,7 @@ class Dispatcher:
         """Let the reporter write when it is time, and leave the jobs that ended with it; whether it wrote."""
         # The next attempt must find the runs that this one has finished.
         written = self._reporter.write(now=now or bool(self._returns))
-        self._poller.give_back(self._returns, begun=True)
+        self._poller.give_back(self._returns, keep_up_to=sys.maxsize)
         self._returns.clear()
         if written and written.refused:
             self.reconcile()  # the children that had those may have had others too
@@ -211,9 +210,9 @@ class Dispatcher:
         """Return all tasks to the queue, those that run included."""
         for job_key, job in self._jobs.items():
             begun = [current for child in job.children if (current := child.current()) is not None]
-            waiting = [dispatch for child in job.children for dispatch in list(child.in_flight.values())[1:]]
+            waiting = [d for child in job.children for d in list(child.in_flight.values())[1:]]
             self._poller.give_back([*job.backlog, *waiting])
-            self._poller.give_back(begun, begun=True)
+            self._poller.give_back(begun, keep_up_to=job.item.max_attempts - 1)
             self._poller.release_slots(job_key)
 
     def _leave(self, job_key: int) -> None:

@@ -7,19 +7,20 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections import deque
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rxsql.errors import WorkerStartError
-from rxsql.worker import wire
+from rxsql.worker import isolation, wire
 from rxsql.worker.capture import Capture, new_file
+from rxsql.worker.folders import WorkerFolder, remove
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,23 +29,18 @@ if TYPE_CHECKING:
     from rxsql.settings import Settings
     from rxsql.worker.dispatch import Dispatch
 
-# What a child sees of the worker's environment, besides the names in RXSQL_ENVIRONMENT.
-ENVIRONMENT = frozenset(
-    {
-        *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "SYSTEMROOT"),
-        *("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "VIRTUAL_ENV", "CONDA_PREFIX", "CUDA_VISIBLE_DEVICES"),
-        *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"),
-    }
-)
 _STACK_BYTES = 16_384
+_STARTS = 5  # attempts to start another zygote
+_END_SECONDS = 5.0  # for the zygote to end with its children
 _ESCALATION = ((0.0, signal.SIGINT), (0.6, signal.SIGTERM), (1.2, signal.SIGKILL))
 
 
 class Child:
     """One child process, from the order to fork it until its end is known."""
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, folder: str) -> None:
         self.number = number
+        self.folder = folder
         self.job_key: int | None = None
         self.ready = False
         self.leaving = False  # gets no more tasks, and retires after those it has begun
@@ -52,7 +48,6 @@ class Child:
         self.captures = (Capture(), Capture())
         self._stacks = new_file("rxsql-stacks")
         self.victim: Dispatch | None = None  # what it was in when its time was up
-        self.folder = tempfile.mkdtemp(prefix="rxsql-")
         self.sock, self._far_end = wire.pair()
         self.sock.setblocking(False)
         self._stopping_since: float | None = None
@@ -157,7 +152,7 @@ class Child:
         for capture in self.captures:
             capture.close()
         os.close(self._stacks)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        remove(Path(self.folder))
 
 
 class Pool:
@@ -167,6 +162,7 @@ class Pool:
         self._settings = settings
         self.children: dict[int, Child] = {}
         self._next = 0
+        self._folder = WorkerFolder()
         self._start_zygote()
 
     def _start_zygote(self) -> None:
@@ -176,7 +172,7 @@ class Pool:
         self._zygote = subprocess.Popen(
             [*command, *preload],
             pass_fds=[far_end.fileno()],
-            env=child_environment(self._settings),
+            env=isolation.child_environment(self._settings),
             stdin=subprocess.DEVNULL,
         )
         far_end.close()
@@ -200,11 +196,12 @@ class Pool:
 
     def start(self) -> Child:
         """Fork a child; it stands by until it is bound to a job."""
-        child = Child(self._next)
+        child = Child(self._next, self._folder.for_child())
         self._next += 1
         self.children[child.number] = child
         order = json.dumps({"fork": child.number, "folder": child.folder}).encode()
-        socket.send_fds(self.control, [order], child.child_fds())
+        with suppress(OSError):  # the zygote has died: that is told soon, and all children end with it
+            socket.send_fds(self.control, [order], child.child_fds())
         return child
 
     def standby(self) -> list[Child]:
@@ -217,7 +214,8 @@ class Pool:
         for child in self.children.values():
             number = child.due_signal(now)
             if number is not None:
-                self.control.send(json.dumps({"kill": child.number, "signal": int(number)}).encode())
+                with suppress(OSError):  # as above
+                    self.control.send(json.dumps({"kill": child.number, "signal": int(number)}).encode())
 
     def notes(self) -> list[dict[str, Any]]:
         """Return what the zygote has told since the last call; it has died when the socket is at its end.
@@ -242,25 +240,27 @@ class Pool:
     def restart(self) -> None:
         """Start a new zygote after the old one died, and all children with it."""
         self.children.clear()
-        self.control.close()
-        self._zygote.wait()
-        self._start_zygote()
-        self.wait_ready()
+        for left in reversed(range(_STARTS)):
+            self.control.close()
+            self._zygote.wait()
+            self._start_zygote()
+            try:
+                self.wait_ready()
+            except WorkerStartError:
+                if not left:
+                    raise
+            else:
+                return
 
     def close(self) -> None:
         """End the zygote, and with it every child."""
         self.control.close()
-        self._zygote.wait()
+        try:
+            self._zygote.wait(_END_SECONDS)
+        except subprocess.TimeoutExpired:  # somebody stopped it
+            self._zygote.kill()
+            self._zygote.wait()
         for child in self.children.values():
             child.close()
         self.children.clear()
-
-
-def child_environment(settings: Settings) -> dict[str, str]:
-    """Return the part of this environment that children may see."""
-    named = {name.strip() for name in settings.environment.split(",") if name.strip()}
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if name in ENVIRONMENT or name in named or name.startswith(("LC_", "PYTHON"))
-    }
+        self._folder.close()

@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from rxsql.errors import StoreError
+from rxsql.store.retry import jittered
 from rxsql.worker.dispatcher import LOOK_SECONDS, Dispatcher
 from rxsql.worker.exits import Exit
 from rxsql.worker.poller import Poller
@@ -81,7 +82,7 @@ class Supervisor:
         except StoreError as error:
             # What is not written stays in memory, and children work on.
             self._trouble += 1
-            pause = min(_LONGEST_PAUSE_SECONDS, 0.05 * 2**self._trouble)
+            pause = jittered(min(_LONGEST_PAUSE_SECONDS, 0.05 * 2**self._trouble))
             log.warning("store.trouble retry_seconds=%.2f error=%s", pause, error)
             time.sleep(pause)
 

@@ -57,7 +57,7 @@ BEGIN
     -- submit, and cannot change what is to be run.
     GRANT SELECT ON rx.functions, rx.inputs, rx.task_rows, rx.results TO rx_worker;
     GRANT INSERT ON rx.workers, rx.slots, rx.results, rx.console_chunks, rx.crash_rows TO rx_worker;
-    GRANT UPDATE (heartbeat_at, stopped_at) ON rx.workers TO rx_worker;
+    GRANT UPDATE (heartbeat_at, stopped_at, last_report) ON rx.workers TO rx_worker;
     GRANT UPDATE (slots) ON rx.slots TO rx_worker;
     GRANT UPDATE (status, error, done_runs, failed_runs, started_at, finished_at, purged_at) ON rx.jobs TO rx_worker;
     GRANT UPDATE (

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from rxsql.errors import StoreError, StoreLockedError
+from rxsql.errors import StoreError, StoreLockedError, StoreRefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -163,7 +163,8 @@ class StoreDialect:
             return StoreError(
                 f"The disk of the store {self.label} is full. Free some room; nothing stored was lost."
             )
-        return StoreError(f"The store {self.label} refused a statement: {error.orig}")
+        kind = StoreRefusedError if code == sqlite3.SQLITE_TOOBIG else StoreError
+        return kind(f"The store {self.label} refused a statement: {error.orig}")
 
 
 def refuse_old(version: tuple[int, ...]) -> None:
