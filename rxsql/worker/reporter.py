@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import struct
 import time
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -67,18 +68,26 @@ class Reporter:
     # --------------------------------------------------------------------------------------------- hearing
 
     def hear(self, job: ActiveJob, child: Child) -> None:
-        """Take in what a child has sent."""
-        for message in child.messages():
-            if message.kind == wire.OUTCOME:
-                self._outcome(job, child, wire.parse_outcome(message))
-            elif message.kind == wire.READY:
-                child.ready = True
-            elif message.kind == wire.BROKEN:
-                self.failures[job.item.job_key] = wire.parse_text(message)
+        """Take in what a child has sent; one that talks nonsense is ended: user code has got at its socket."""
+        try:
+            for message in child.messages():
+                self._take(job, child, message)
+        except (struct.error, LookupError, ValueError, OSError) as error:
+            if not child.stopping:
+                log.warning("child.nonsense job_key=%d error=%r", job.item.job_key, error)
+                child.begin_stop()
+
+    def _take(self, job: ActiveJob, child: Child, message: wire.Message) -> None:
+        if message.kind == wire.OUTCOME:
+            self._outcome(job, child, wire.parse_outcome(message))
+        elif message.kind == wire.READY:
+            child.ready = True
+        elif message.kind == wire.BROKEN:
+            self.failures[job.item.job_key] = wire.parse_text(message)
 
     def _outcome(self, job: ActiveJob, child: Child, message: wire.OutcomeMessage) -> None:
         dispatch = child.in_flight.get(message.number)
-        if dispatch is None or job.item.job_key in self.failures:
+        if dispatch is None or message.run != dispatch.runs[0] or job.item.job_key in self.failures:
             return
         self.capture(child, dispatch, (message.stdout_end, message.stderr_end), final=True)
         error = message.error if message.failed else None

@@ -35,11 +35,14 @@ FROM (
     WHERE
         ended.job_key = :job_key
         AND ended.status IN ('queued', 'running')
-        AND NOT EXISTS (
-            SELECT 1
+        AND (
+            -- In the order of the index: else the planner may look through the table for an open task.
+            SELECT unfinished.task
             FROM rx.task_rows AS unfinished
             WHERE unfinished.job_key = :job_key AND unfinished.status IN ('queued', 'running')
-        )
+            ORDER BY unfinished.job_key, unfinished.status, unfinished.task
+            LIMIT 1
+        ) IS NULL
     HAVING COUNT(*) > 0
 ) AS counted
 WHERE jobs.job_key = :job_key
