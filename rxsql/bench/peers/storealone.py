@@ -102,7 +102,7 @@ class StoreAlone:
 
     def stop(self) -> None:
         """Take the worker off the list."""
-        workers.stop(self._store, self._worker)
+        workers.stop_if_idle(self._store, self._worker)  # no open job has its version
 
 
 def _outcome(task: Task, body: bytes | None) -> RunOutcome:
