@@ -24,7 +24,8 @@ class WorkerFolder:
                 self._lock = _locked(self.path, os.O_CREAT)
 
     def for_child(self) -> str:
-        """Return a new folder in it."""
+        """Return a new folder in it; a zygote that ended by itself has removed all of it."""
+        self.path.mkdir(mode=0o700, exist_ok=True)
         self.path.mkdir(mode=0o700, exist_ok=True)  # somebody may tidy up there
         return tempfile.mkdtemp(prefix="child-", dir=self.path)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rxsql.bench.figures import STORE_ALONE
 from rxsql.models import NewJob, NewTask, Outcome, Report, RunOutcome, TaskEnd
-from rxsql.store import jobs, tasks, workers
+from rxsql.store import jobs, reaping, tasks, workers
 from rxsql.store.engine import open_store
 from rxsql.store.submission import add_job
 
@@ -102,7 +102,7 @@ class StoreAlone:
 
     def stop(self) -> None:
         """Take the worker off the list."""
-        workers.stop_if_idle(self._store, self._worker)  # no open job has its version
+        reaping.reap(self._store, self._worker, "")
 
 
 def _outcome(task: Task, body: bytes | None) -> RunOutcome:

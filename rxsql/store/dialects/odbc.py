@@ -73,7 +73,8 @@ _KEYWORDS = {
 }
 
 _FREETDS = "FreeTDS"
-_BEST = ("ODBC Driver 18 for SQL Server", "ODBC Driver 17 for SQL Server", _FREETDS)
+_MICROSOFTS = re.compile(r"(?i)ODBC Driver (1[7-9]|[2-9]\d) for SQL Server")  # that stand in for others
+_USUAL = "ODBC Driver 18 for SQL Server"
 _LEGACY = re.compile(
     r"(?i)SQL Server|SQL (Server )?Native Client( \d+\.\d+)?|SQLNCLI\d*(\.\d+)?"
     r"|ODBC Driver (11|13|13\.1|17) for SQL Server"
@@ -276,9 +277,12 @@ def _driver(values: Mapping[str, str], drivers: Sequence[str]) -> str:
         return installed[asked.lower()]
     if asked and _LEGACY.fullmatch(asked) is None:
         return asked  # a path, or a driver that is missing: choosing a lesser one might encrypt less
+    microsofts = [(int(match[1]), match[0]) for name in drivers if (match := _MICROSOFTS.fullmatch(name))]
+    if microsofts:
+        return max(microsofts)[1]
     # FreeTDS takes Encrypt for an unknown word, and checks no certificate.
-    unfit = {_FREETDS} if values.get("Encrypt", "no").lower() not in {"no", "optional"} else set()
-    return next((name for name in _BEST if name.lower() in installed and name not in unfit), _BEST[0])
+    fit = values.get("Encrypt", "no").lower() in {"no", "optional"}
+    return installed[_FREETDS.lower()] if fit and _FREETDS.lower() in installed else _USUAL
 
 
 def _move_port(values: dict[str, str]) -> None:

@@ -1,5 +1,5 @@
 -- End a job none of whose tasks is open: failed when every run failed, or when one did and the rest was not
--- to go on. The tasks are counted only then: while one is open, this looks at one entry of the index.
+-- to go on. The tasks are counted only then: while one is open, this looks at one entry of the index, once.
 -- Returns: job_key, or no row when a task is still open.
 UPDATE rx.jobs
 SET
@@ -39,7 +39,7 @@ FROM (
             -- In the order of the index: else the planner may look through the table for an open task.
             SELECT unfinished.task
             FROM rx.task_rows AS unfinished
-            WHERE unfinished.job_key = ended.job_key AND unfinished.status IN ('queued', 'running')
+            WHERE unfinished.job_key = :job_key AND unfinished.status IN ('queued', 'running')
             ORDER BY unfinished.job_key, unfinished.status, unfinished.task
             LIMIT 1
         ) IS NULL
