@@ -19,7 +19,7 @@ class Ray:
 
     name = "Ray"
     cannot: frozenset[str] = frozenset()
-    is_slow = False
+    is_slow = True
 
     def start(self, children: int, _folder: Path) -> None:
         """Start the node."""

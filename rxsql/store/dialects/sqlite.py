@@ -121,8 +121,14 @@ class StoreDialect:
     def insert_many(
         self, connection: Connection, statement: sa.TextClause, rows: Sequence[Mapping[str, Any]]
     ) -> None:
-        """Insert rows one after the other: here that is as quick as it gets."""
-        connection.execute(statement, rows)
+        """Insert rows one after the other, past SQLAlchemy: here that is as quick as it gets."""
+        raw: Any = connection.connection.dbapi_connection
+        watchers: Any = connection.dispatch  # who counts statements must see this one too
+        watchers.before_cursor_execute(connection, None, statement.text, rows, None, True)
+        try:
+            raw.executemany(statement.text, rows)
+        except sqlite3.Error as error:
+            raise sa.exc.DBAPIError(statement.text, None, error) from error
 
     def wakeup(self, engine: Engine, _own: str) -> FileWakeup:
         """Return a hint that watches the write-ahead log."""
