@@ -82,11 +82,17 @@ def test_unknown_database(any_url):
         open_store(changed(any_url, Database="nobody_made_this"))
 
 
-@pytest.mark.parametrize("role", ["rx_reader", None])
-def test_missing_role_is_named(login, role):
+@pytest.mark.parametrize(
+    ("roles", "remedy"),
+    [
+        (["rx_reader"], r"permission in schema rx.*member of rx_client to submit jobs"),
+        ([], r"this user has none of its roles: rx_client submits jobs, rx_worker runs them"),
+    ],
+)
+def test_missing_role_is_named(login, roles, remedy):
     """Who may not submit is told which role that needs; nothing is stored."""
-    name = login(*([role] if role else []))
-    with pytest.raises(StoreError, match=r"permission in schema rx.*member of rx_client to submit jobs"):
+    name = login(*roles)
+    with pytest.raises(StoreError, match=remedy):
         rx_exec(lambda: 1, compute_context=RxInSqlServer(name, wait=False))
     close(name)
 

@@ -72,9 +72,8 @@ _KEYWORDS = {
     "UseFMTONLY": _Keyword((), _YES_NO),
 }
 
-_FREETDS = "FreeTDS"
 _MICROSOFTS = re.compile(r"(?i)ODBC Driver (1[7-9]|[2-9]\d) for SQL Server")  # that stand in for others
-_USUAL = "ODBC Driver 18 for SQL Server"
+_USUAL, _FREETDS = "ODBC Driver 18 for SQL Server", "FreeTDS"
 _LEGACY = re.compile(
     r"(?i)SQL Server|SQL (Server )?Native Client( \d+\.\d+)?|SQLNCLI\d*(\.\d+)?"
     r"|ODBC Driver (11|13|13\.1|17) for SQL Server"
@@ -273,16 +272,15 @@ def _worded(keyword: str, value: str) -> str:
 def _driver(values: Mapping[str, str], drivers: Sequence[str]) -> str:
     asked = values.get("Driver", "")
     installed = {name.lower(): name for name in drivers}
-    if asked.lower() in installed:
-        return installed[asked.lower()]
+    if exactly := installed.get(asked.lower()):
+        return exactly
     if asked and _LEGACY.fullmatch(asked) is None:
         return asked  # a path, or a driver that is missing: choosing a lesser one might encrypt less
-    microsofts = [(int(match[1]), match[0]) for name in drivers if (match := _MICROSOFTS.fullmatch(name))]
-    if microsofts:
-        return max(microsofts)[1]
+    if microsofts := [name for name in drivers if _MICROSOFTS.fullmatch(name)]:
+        return max(microsofts, key=str.lower)
     # FreeTDS takes Encrypt for an unknown word, and checks no certificate.
-    fit = values.get("Encrypt", "no").lower() in {"no", "optional"}
-    return installed[_FREETDS.lower()] if fit and _FREETDS.lower() in installed else _USUAL
+    fit = _FREETDS.lower() in installed and values.get("Encrypt", "no").lower() in {"no", "optional"}
+    return _FREETDS if fit else _USUAL
 
 
 def _move_port(values: dict[str, str]) -> None:
