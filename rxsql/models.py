@@ -47,6 +47,35 @@ class NewTask:
     input: bytes | None
 
 
+class JobKind(StrEnum):
+    """What a job runs; each member is also the word in `jobs.kind`."""
+
+    FUNCTION = "function"
+    SCRIPT = "script"
+    PUBLISHED = "published"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewScript:
+    """The script of a job, or the arguments of a published function (then without a text).
+
+    Args:
+        language: "Python".
+        script: The text.
+        input_name: The variable that holds the input table.
+        output_name: The variable whose table is returned.
+        params: Parameters as JSON: an array of objects, or for a published function an object of its arguments.
+        frames: Each task's input pages, packed.
+    """
+
+    language: str
+    script: str | None
+    input_name: str
+    output_name: str
+    params: str
+    frames: Sequence[bytes]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewJob:
     """All that one `rx_exec` call puts into the store."""
@@ -68,6 +97,8 @@ class NewJob:
     python: str
     submitted_by: str
     run_count: int
+    kind: JobKind = JobKind.FUNCTION
+    script: NewScript | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +108,7 @@ class Job:
     job_key: int
     job_id: str
     name: str
+    kind: JobKind
     status: RxRemoteJobStatus
     run_count: int
     done_runs: int
@@ -118,6 +150,7 @@ class WorkItem:
     packages_to_load: tuple[str, ...]
     seconds_left: float | None
     execution_timeout_seconds: int
+    kind: JobKind = JobKind.FUNCTION
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,12 +224,16 @@ class ConsoleChunk:
 
 @dataclass(frozen=True, slots=True)
 class RunOutcome:
-    """An outcome with the task and attempt it belongs to, on its way into the store."""
+    """An outcome with the task and attempt it belongs to, on its way into the store.
+
+    The value of a script's run is packed pages, not a payload.
+    """
 
     job_key: int
     task: int
     attempt: int
     outcome: Outcome
+    is_pages: bool = False
 
 
 @dataclass(slots=True)
@@ -235,6 +272,18 @@ class Worker:
     started_at: datetime
     heartbeat_at: datetime
     stopped_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishedFunction:
+    """A row of `published`: a function that SQL may call by name."""
+
+    name: str
+    function_name: str
+    function_hash: str
+    python: str
+    published_by: str
+    published_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

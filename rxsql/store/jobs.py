@@ -8,18 +8,22 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from rxsql.errors import JobNotFoundError
-from rxsql.models import ConsoleChunk, Job, Outcome, Purged, RxRemoteJobStatus
+from rxsql.models import ConsoleChunk, Job, JobKind, Outcome, Purged, RxRemoteJobStatus
 from rxsql.store.retry import retried
 from rxsql.store.tables import (
     Key,
     console_chunks,
+    frames,
     functions,
     inputs,
     job_progress,
     jobs,
     now,
+    published,
     results,
+    scripts,
     task_rows,
+    waiters,
     workers,
 )
 from rxsql.store.tasks import end_open_job
@@ -71,7 +75,7 @@ _CONSOLE = (
     .limit(sa.bindparam("page", type_=sa.Integer))
 )
 _DROP_ARTIFACTS = [
-    sa.delete(table).where(table.c.job_key == _OF_JOB) for table in (results, console_chunks, inputs)
+    sa.delete(table).where(table.c.job_key == _OF_JOB) for table in (results, console_chunks, inputs, frames, scripts, waiters)
 ]
 _DROP_TASKS = sa.delete(task_rows).where(task_rows.c.job_key == _OF_JOB)
 _MARK_PURGED = (
@@ -82,6 +86,7 @@ _MARK_PURGED = (
 _DROP_UNUSED_FUNCTION = sa.delete(functions).where(
     functions.c.function_hash == sa.bindparam("function_hash"),
     ~sa.exists().where(jobs.c.function_hash == functions.c.function_hash, jobs.c.purged_at.is_(None)),
+    ~sa.exists().where(published.c.function_hash == functions.c.function_hash),
 )
 
 
@@ -137,6 +142,7 @@ def _job(row: Any) -> Job:
         job_key=row["job_key"],
         job_id=row["job_id"],
         name=row["name"],
+        kind=JobKind(row["kind"]),
         status=_status(row["status"], row["purged_at"]),
         run_count=row["run_count"],
         done_runs=row["done_runs"],
@@ -229,7 +235,7 @@ def _found(connection: Connection, store: Store, job_id: str) -> Any:
 
 
 def _purge(connection: Connection, job: Any) -> Purged:
-    results_count, console_count, _ = _delete_artifacts(connection, job.job_key)
+    results_count, console_count, *_ = _delete_artifacts(connection, job.job_key)
     task_count = connection.execute(_DROP_TASKS, {"job_key": job.job_key}).rowcount
     connection.execute(_MARK_PURGED, {"purged_key": job.job_key})
     connection.execute(_DROP_UNUSED_FUNCTION, {"function_hash": job.function_hash})

@@ -125,6 +125,7 @@ jobs = Table(
     Column("job_key", Key, nullable=False),
     Column("job_id", Unicode(128), nullable=False),
     Column("name", Unicode(256), nullable=False),
+    Column("kind", String(16), nullable=False, server_default="function"),
     Column("status", String(16), nullable=False, server_default="queued"),
     Column("run_count", Integer, nullable=False),
     Column("done_runs", Integer, nullable=False, server_default="0"),
@@ -244,6 +245,52 @@ console_chunks = Table(
     CheckConstraint("stream IN ('stdout', 'stderr')", name="ck_console_chunks_stream"),
 )
 Index("ix_console_chunks_job_key", console_chunks.c.job_key, console_chunks.c.chunk_key)
+
+scripts = Table(
+    "scripts",
+    metadata,
+    Column("job_key", Key, nullable=False),
+    Column("language", Unicode(128), nullable=False),
+    Column("script", UnicodeText),
+    Column("input_name", Unicode(128), nullable=False),
+    Column("output_name", Unicode(128), nullable=False),
+    Column("params", UnicodeText, nullable=False),
+    PrimaryKeyConstraint("job_key"),
+)
+
+frames = Table(
+    "frames",
+    metadata,
+    Column("job_key", Key, nullable=False),
+    Column("direction", String(8), nullable=False),
+    Column("task", Integer, nullable=False),
+    Column("page", Integer, nullable=False),
+    Column("row_count", Integer, nullable=False),
+    Column("header", UnicodeText, nullable=False),
+    Column("body", UnicodeText, nullable=False),
+    PrimaryKeyConstraint("job_key", "direction", "task", "page"),
+    CheckConstraint("direction IN ('in', 'out', 'param')", name="ck_frames_direction"),
+)
+
+waiters = Table(
+    "waiters",
+    metadata,
+    Column("job_key", Key, nullable=False),
+    _now("seen_at"),
+    PrimaryKeyConstraint("job_key"),
+)
+
+published = Table(
+    "published",
+    metadata,
+    Column("name", Unicode(128), nullable=False),
+    Column("function_name", Unicode(256), nullable=False),
+    Column("function_hash", String(64), nullable=False),
+    Column("python", String(8), nullable=False),
+    Column("published_by", Unicode(256), nullable=False),
+    _now("published_at"),
+    PrimaryKeyConstraint("name"),
+)
 
 job_progress = Table(
     "job_progress",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from rxsql.models import OpenJob, RxRemoteJobStatus, Task, Written
+from rxsql.store import scripts
 from rxsql.store.tables import Key, inputs, jobs, now, results, slots, task_rows
 
 if TYPE_CHECKING:
@@ -142,6 +143,7 @@ def report(store: Store, worker_key: int, news: Report) -> Written:
         others = _touched(news) - {(end.job_key, end.task, end.attempt) for end in news.ends}
         held |= _own_tasks(connection, store, worker_key, others)
         _insert_results(connection, store, [o for o in news.outcomes if (o.job_key, o.task) in held])
+        scripts.add_outputs(connection, store, [o for o in news.outcomes if (o.job_key, o.task) in held])
         _insert_console(connection, store, [c for c in news.chunks if (c.job_key, c.task) in held])
         ended = _finish_jobs(connection, store, {end.job_key for end in news.ends})
         if ended or news.chunks:
@@ -190,7 +192,7 @@ def _insert_results(connection: Connection, store: Store, outcomes: Sequence[Run
         {
             "job_key": o.job_key,
             "run": o.outcome.run,
-            "body": o.outcome.value,
+            "body": None if o.is_pages else o.outcome.value,
             "error": _readable(o.outcome.error),
             "traceback": _readable(o.outcome.traceback),
         }

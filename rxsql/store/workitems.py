@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from rxsql.errors import PayloadError
-from rxsql.models import RxRemoteJobStatus, WorkItem
+from rxsql.models import JobKind, RxRemoteJobStatus, WorkItem
+from rxsql.store import scripts
 from rxsql.store.tables import SHARED_INPUT, Key, functions, inputs, jobs, now
 
 if TYPE_CHECKING:
@@ -39,13 +40,14 @@ def work_item(store: Store, job_key: int) -> WorkItem | None:
         row = connection.execute(_WORK_ITEM, {"job_key": job_key}).mappings().one_or_none()
     if row is None or RxRemoteJobStatus(row["status"]).is_final:
         return None
-    if row["function"] is None:
+    kind = JobKind(row["kind"])
+    if row["function"] is None and kind is not JobKind.SCRIPT:
         raise PayloadError("The job's function was deleted from the store. Submit the job again.")
     return WorkItem(
         job_key=job_key,
         job_id=row["job_id"],
-        function=row["function"],
-        shared_input=row["shared_input"],
+        function=row["function"] or b"",
+        shared_input=row["shared_input"] if kind is JobKind.FUNCTION else scripts.spec_of(store, job_key),
         has_inputs=bool(row["has_inputs"]),
         num_tasks=row["num_tasks"],
         max_attempts=row["max_attempts"],
@@ -53,6 +55,7 @@ def work_item(store: Store, job_key: int) -> WorkItem | None:
         packages_to_load=_packages(row["packages_to_load"]),
         execution_timeout_seconds=row["execution_timeout_seconds"],
         seconds_left=_seconds_left(row),
+        kind=kind,
     )
 
 

@@ -10,9 +10,9 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from rxsql.errors import PayloadError
-from rxsql.models import RxRemoteJobStatus
+from rxsql.models import JobKind, RxRemoteJobStatus
 from rxsql.payload import PYTHON
-from rxsql.store import jobs, tasks, workers, workitems
+from rxsql.store import jobs, scripts, tasks, workers, workitems
 from rxsql.worker.pool import Dispatch
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("rxsql.worker")
 _LOOK_LIMIT = 1000
+_DELETED = b"(deleted)"  # neither a payload nor pages: the run fails and says so
 
 
 class Poller:
@@ -68,6 +69,10 @@ class Poller:
             self._heartbeat_due = now + self._settings.lease_seconds / 3
             if now >= self._reap_due:
                 self._reap()
+            for job_key in scripts.abandoned_jobs(self._store):
+                reason = "The caller that waited for the job went away, or was canceled."
+                if tasks.end_job(self._store, job_key, RxRemoteJobStatus.CANCELED, reason):
+                    log.warning("job.abandoned job_key=%d", job_key)
         if now >= self._housekeeping_due:
             self._housekeeping_due = now + min(300.0, max(1.0, self._settings.retention_seconds / 10))
             purged = jobs.purge_expired(
@@ -106,14 +111,15 @@ class Poller:
         apart: dict[int, bytes] = {}
         if item.has_inputs:
             wanted = [task.task for task in claimed if task.input is None]
-            apart = tasks.task_inputs(self._store, item.job_key, wanted) if wanted else {}
+            read = tasks.task_inputs if item.kind is JobKind.FUNCTION else scripts.task_pages
+            apart = read(self._store, item.job_key, wanted) if wanted else {}
         return granted, [self._dispatch(item, task, apart.get(task.task)) for task in claimed]
 
     def _dispatch(self, item: WorkItem, task: Task, apart: bytes | None) -> Dispatch:
         self._next_number += 1
         body = task.input if task.input is not None else apart
         if body is None and item.has_inputs:
-            body = b"(deleted)"  # not a payload: the run fails and says so
+            body = _DELETED
         done: set[int] = set()
         if task.attempt > 1 and task.run_count > 1:
             done = tasks.runs_with_results(self._store, item.job_key, task)

@@ -110,7 +110,11 @@ class Child:
     def load(self, item: WorkItem) -> None:
         """Bind it to a job, for the rest of its life."""
         self.job_key = item.job_key
-        details = {"packages_to_load": item.packages_to_load, "continue_on_failure": item.continue_on_failure}
+        details = {
+            "packages_to_load": item.packages_to_load,
+            "continue_on_failure": item.continue_on_failure,
+            "kind": item.kind,
+        }
         wire.send_job(self.sock, json.dumps(details).encode(), item.function, item.shared_input or b"")
 
     def give(self, dispatch: Dispatch) -> bool:

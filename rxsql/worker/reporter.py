@@ -6,7 +6,7 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from rxsql.models import Outcome, Report, RunOutcome, TaskEnd
+from rxsql.models import JobKind, Outcome, Report, RunOutcome, TaskEnd
 from rxsql.worker import schedule, wire
 
 if TYPE_CHECKING:
@@ -82,7 +82,8 @@ class Reporter:
         """Note the outcome of the run that a task is in; return whether the task has ended with it."""
         task = dispatch.task
         self._note()
-        self._report.outcomes.append(RunOutcome(task.job_key, task.task, task.attempt, outcome))
+        is_pages = job.item.kind is not JobKind.FUNCTION and not outcome.failed
+        self._report.outcomes.append(RunOutcome(task.job_key, task.task, task.attempt, outcome, is_pages))
         dispatch.next_run(seconds)
         if outcome.error is not None:
             dispatch.failed_runs += 1
