@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rxsql.errors import ScriptError
 from rxsql.scripts import columns as sql
+from rxsql.scripts.columns import SqlColumn
 from rxsql.scripts.need import numpy, pandas
 from rxsql.scripts.sqltime import SqlTime
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
     from pandas import DataFrame, Series
 
-    from rxsql.scripts.columns import SqlColumn
     from rxsql.scripts.pages import Page
 
 _FIRST_NS, _LAST_NS = "1677-09-22", "2262-04-11"  # what 64 bits of nanoseconds hold
@@ -32,6 +32,8 @@ def frame_of(pages: Sequence[Page]) -> DataFrame:
     """
     if not pages:
         return pandas().DataFrame()
+    if not pages[0].header:
+        return _frame_of_objects(pages[0])
     header = sql.parse_header(pages[0].header)
     rows = [row for page in pages for row in _rows(page, len(header))]
     cells: Iterable[Sequence[Any]] = zip(*rows, strict=True) if rows else [()] * len(header)
@@ -48,6 +50,30 @@ def value_of(column: SqlColumn, cell: Any) -> Any:
         ScriptError: The cell is not of the parameter's type.
     """
     return None if cell is None else _converted(column, [cell])[0]
+
+
+def _frame_of_objects(page: Page) -> DataFrame:
+    """Return the table of a page without a header: JSON objects, a row each, as people write them."""
+    try:
+        rows = json.loads(page.body)
+        names = list(dict.fromkeys(name for row in rows for name in row))
+        columns = [_guess(name, [row.get(name) for row in rows]) for name in names]
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ScriptError(f"The input is no JSON array of objects: {error}. It is {page.body[:200]!r}.") from None
+    made = pandas().DataFrame(dict(enumerate(columns)), index=range(len(rows)))
+    made.columns = names
+    return made
+
+
+def _guess(name: str, cells: list[Any]) -> Series:
+    kinds = {type(cell) for cell in cells if cell is not None}
+    if kinds == {bool}:
+        return _series(SqlColumn(name, "bit"), cells)
+    if kinds == {int} and all(-(2**63) <= cell < 2**63 for cell in cells if cell is not None):
+        return _series(SqlColumn(name, "bigint"), cells)
+    if kinds and kinds <= {int, float}:
+        return _series(SqlColumn(name, "float"), cells)
+    return pandas().Series(cells, dtype="object")
 
 
 def _rows(page: Page, width: int) -> list[Sequence[Any]]:

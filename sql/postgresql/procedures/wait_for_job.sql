@@ -1,5 +1,5 @@
--- Wait until a job has ended, or for so many seconds. The job must have been committed: a transaction that submits
--- and waits would wait for itself.
+-- Wait until a job has ended, or for so many seconds; in a transaction that has written, fail at once: a
+-- transaction that submits and waits would wait for itself.
 -- Returns: the job's status.
 CREATE OR REPLACE FUNCTION rx.wait_for_job(job_id TEXT, timeout_seconds DOUBLE PRECISION DEFAULT 60) RETURNS TEXT
 LANGUAGE plpgsql
@@ -11,11 +11,9 @@ DECLARE
     pause DOUBLE PRECISION := 0.01;
     found rx.jobs;
 BEGIN
-    IF EXISTS (
-        SELECT FROM rx.jobs AS mine
-        WHERE mine.job_id = wait_for_job.job_id AND mine.xmin::TEXT = (PG_CURRENT_XACT_ID()::TEXT::BIGINT % 4294967296)::TEXT
-    ) THEN
-        RAISE EXCEPTION 'The job "%" was submitted in this transaction, and no worker sees it before the end of that.', job_id
+    IF PG_CURRENT_XACT_ID_IF_ASSIGNED() IS NOT NULL THEN
+        RAISE EXCEPTION 'rx.wait_for_job was called in a transaction that has written: what it submitted is seen by no '
+            'worker before its end, and it would wait for itself.'
             USING HINT = 'Submit the job, COMMIT, and wait for it then.';
     END IF;
     LOOP
