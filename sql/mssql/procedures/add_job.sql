@@ -19,21 +19,28 @@ BEGIN
     DECLARE @problem NVARCHAR(400);
     IF @job_id IS NULL
         SET @job_id = CONCAT(
-            REPLACE(REPLACE(REPLACE(CONVERT(NVARCHAR(19), SYSUTCDATETIME(), 120), '-', ''), ':', ''), ' ', '-'), N'-',
+            REPLACE(
+                REPLACE(REPLACE(CONVERT(NVARCHAR(19), SYSUTCDATETIME(), 120), '-', ''), ':', ''), ' ', '-'
+            ),
+            N'-',
             LOWER(LEFT(CONVERT(NVARCHAR(36), NEWID()), 8))
         );
     IF @job_id = N'' OR @job_id LIKE N'%[^A-Za-z0-9_.:-]%'
-    BEGIN
-        SET @problem = CONCAT(N'The job id "', @job_id, N'" is not up to 128 letters, digits and . _ : -');
-        THROW 51006, @problem, 1;
-    END;
+        BEGIN
+            SET
+                @problem
+                = CONCAT(N'The job id "', @job_id, N'" is not up to 128 letters, digits and . _ : -');
+            THROW 51006, @problem, 1;
+        END;
     IF EXISTS (SELECT 1 FROM rx.jobs WHERE job_id = @job_id)
-    BEGIN
-        SET @problem = CONCAT(
-            N'A job "', @job_id, N'" is there already. Choose another @job_id, or EXEC rx.cleanup_job first.'
-        );
-        THROW 51006, @problem, 1;
-    END;
+        BEGIN
+            SET @problem = CONCAT(
+                N'A job "',
+                @job_id,
+                N'" is there already. Choose another @job_id, or EXEC rx.cleanup_job first.'
+            );
+            THROW 51006, @problem, 1;
+        END;
     INSERT INTO rx.jobs (
         job_id, name, kind, run_count, num_tasks, max_attempts, continue_on_failure, has_inputs,
         packages_to_load, execution_timeout_seconds, auto_cleanup, console_output, context, python,

@@ -30,35 +30,35 @@ BEGIN
     SET XACT_ABORT ON;
     DECLARE @job_key BIGINT = rx.own_job(@job_id), @problem NVARCHAR(400), @status VARCHAR(16);
     IF @job_key IS NULL
-    BEGIN
-        SET @problem = CONCAT(N'There is no job "', @job_id, N'", or it is another user''s.');
-        THROW 51002, @problem, 1;
-    END;
+        BEGIN
+            SET @problem = CONCAT(N'There is no job "', @job_id, N'", or it is another user''s.');
+            THROW 51002, @problem, 1;
+        END;
     SET @canceled = 0;
     BEGIN TRANSACTION;
     SET @status = (SELECT status FROM rx.jobs WITH (UPDLOCK, ROWLOCK) WHERE job_key = @job_key);
     IF @status IN ('queued', 'running')
-    BEGIN
-        UPDATE rx.jobs
-        SET
-            status = 'canceled',
-            done_runs = (
-                SELECT COALESCE(SUM(tasks.run_count), 0) FROM rx.task_rows AS tasks
-                WHERE tasks.job_key = @job_key AND tasks.status IN ('finished', 'failed')
-            ),
-            failed_runs = (
-                SELECT COALESCE(SUM(tasks.failed_runs), 0) FROM rx.task_rows AS tasks
-                WHERE tasks.job_key = @job_key AND tasks.status = 'failed'
-            ),
-            finished_at = SYSUTCDATETIME()
-        WHERE job_key = @job_key;
-        UPDATE rx.task_rows
-        SET status = 'canceled', finished_at = SYSUTCDATETIME()
-        WHERE job_key = @job_key AND status IN ('queued', 'running');
-        DELETE FROM rx.slots WHERE job_key = @job_key;
-        EXEC rx.drop_stored @job_key;
-        SET @canceled = 1;
-    END;
+        BEGIN
+            UPDATE rx.jobs
+            SET
+                status = 'canceled',
+                done_runs = (
+                    SELECT COALESCE(SUM(tasks.run_count), 0) FROM rx.task_rows AS tasks
+                    WHERE tasks.job_key = @job_key AND tasks.status IN ('finished', 'failed')
+                ),
+                failed_runs = (
+                    SELECT COALESCE(SUM(tasks.failed_runs), 0) FROM rx.task_rows AS tasks
+                    WHERE tasks.job_key = @job_key AND tasks.status = 'failed'
+                ),
+                finished_at = SYSUTCDATETIME()
+            WHERE job_key = @job_key;
+            UPDATE rx.task_rows
+            SET status = 'canceled', finished_at = SYSUTCDATETIME()
+            WHERE job_key = @job_key AND status IN ('queued', 'running');
+            DELETE FROM rx.slots WHERE job_key = @job_key;
+            EXEC rx.drop_stored @job_key;
+            SET @canceled = 1;
+        END;
     COMMIT;
 END;
 GO

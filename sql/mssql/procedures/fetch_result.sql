@@ -29,28 +29,36 @@ BEGIN
         SET @problem = CONCAT(N'The result of job "', @job_id, N'" was removed.');
     ELSE IF @status IN ('queued', 'running')
         SET @problem = CONCAT(
-            N'The job "', @job_id, N'" is ', @status, N'; it has no result yet. Wait for it: EXEC rx.wait_for_job.'
+            N'The job "',
+            @job_id,
+            N'" is ',
+            @status,
+            N'; it has no result yet. Wait for it: EXEC rx.wait_for_job.'
         );
     ELSE IF @status = 'canceled'
         SELECT
             @number = 51005,
             @problem = CONCAT(N'The job "', @job_id, N'" was canceled; it has no result. ', @error);
     ELSE IF @status = 'failed'
-    BEGIN
-        SET @trace = (
-            SELECT TOP (1) traceback FROM rx.results
-            WHERE job_key = @job_key AND error IS NOT NULL
-            ORDER BY run
-        );
-        SELECT
-            @number = 51003,
-            -- An error's text has at most 2,047 characters: of a long traceback the end is what matters.
-            @problem = CONCAT(
-                LEFT(CONCAT(N'The script failed (job ', @job_id, N'): ', @error), 900), NCHAR(10), RIGHT(@trace, 1100)
+        BEGIN
+            SET @trace = (
+                SELECT TOP (1) traceback FROM rx.results
+                WHERE job_key = @job_key AND error IS NOT NULL
+                ORDER BY run
             );
-    END;
+            SELECT
+                @number = 51003,
+                -- An error's text has at most 2,047 characters: of a long traceback the end is what matters.
+                @problem = CONCAT(
+                    LEFT(CONCAT(N'The script failed (job ', @job_id, N'): ', @error), 900),
+                    NCHAR(10),
+                    RIGHT(@trace, 1100)
+                );
+        END;
     ELSE IF @kind = 'function'
-        SET @problem = CONCAT(N'The results of job "', @job_id, N'" are Python''s: rx_get_job_results reads them.');
+        SET
+            @problem
+            = CONCAT(N'The results of job "', @job_id, N'" are Python''s: rx_get_job_results reads them.');
     IF @problem IS NOT NULL THROW @number, @problem, 1;
 END;
 GO
@@ -63,7 +71,12 @@ CREATE PROCEDURE rx.fetch_result
 AS
 BEGIN
     SET NOCOUNT ON;
-    DECLARE @job_key BIGINT, @header NVARCHAR(MAX), @cells NVARCHAR(MAX), @paths NVARCHAR(MAX), @batch NVARCHAR(MAX);
+    DECLARE
+        @job_key BIGINT,
+        @header NVARCHAR(MAX),
+        @cells NVARCHAR(MAX),
+        @paths NVARCHAR(MAX),
+        @batch NVARCHAR(MAX);
     EXEC rx.finished_job @job_id, @job_key OUTPUT;
     -- The pages are copied: dynamic SQL runs with the caller's rights, who has none on rx.frames.
     CREATE TABLE #rx_out (
@@ -81,13 +94,18 @@ BEGIN
     IF @header IS NULL RETURN;
     -- The runs of partitions may differ in a column's type: then it is text.
     CREATE TABLE #rx_columns (
-        place INT NOT NULL, name NVARCHAR(128) NULL, type_name NVARCHAR(128) NOT NULL, size INT NULL, scale INT NULL
+        place INT NOT NULL,
+        name NVARCHAR(128) NULL,
+        type_name NVARCHAR(128) NOT NULL,
+        size INT NULL,
+        scale INT NULL
     );
     INSERT INTO #rx_columns (place, name, type_name, size, scale)
     SELECT
         CONVERT(INT, entry.[key]) AS place,
         MIN(part.name) AS name,
-        CASE WHEN MIN(part.type_name) = MAX(part.type_name) THEN MIN(part.type_name) ELSE N'nvarchar' END AS type_name,
+        CASE WHEN MIN(part.type_name) = MAX(part.type_name) THEN MIN(part.type_name) ELSE N'nvarchar' END
+            AS type_name,
         CASE
             WHEN MIN(part.type_name) <> MAX(part.type_name) THEN -1
             WHEN MIN(part.type_name) = N'decimal' THEN MAX(part.size - part.scale) + MAX(part.scale)
@@ -96,13 +114,15 @@ BEGIN
         MAX(COALESCE(part.scale, part.size)) AS scale
     FROM (SELECT DISTINCT header FROM #rx_out) AS headers
     CROSS APPLY OPENJSON(headers.header) AS entry
-    CROSS APPLY OPENJSON(entry.value) WITH (
-        name NVARCHAR(128) '$[0]', type_name NVARCHAR(128) '$[1]', size INT '$[2]', scale INT '$[3]'
-    ) AS part
+    CROSS APPLY
+        OPENJSON (CONCAT(N'[', entry.value, N']')) WITH (
+            name NVARCHAR(128) '$[0]', type_name NVARCHAR(128) '$[1]', size INT '$[2]', scale INT '$[3]'
+        ) AS part
     GROUP BY entry.[key];
     SELECT
         @paths = STRING_AGG(
-            CONCAT(CONVERT(NVARCHAR(MAX), N'c'), known.place, N' NVARCHAR(MAX) ''$[', known.place, N']'''), N', '
+            CONCAT(CONVERT(NVARCHAR(MAX), N'c'), known.place, N' NVARCHAR(MAX) ''$[', known.place, N']'''),
+            N', '
         ) WITHIN GROUP (ORDER BY known.place),
         @cells = STRING_AGG(
             CONCAT(
@@ -117,11 +137,12 @@ BEGIN
         ) WITHIN GROUP (ORDER BY known.place)
     FROM #rx_columns AS known
     CROSS APPLY rx.type_of(known.type_name, known.size, known.scale) AS types;
+    -- OPENJSON has a row for each element of an array: in brackets of its own, a row stays one, with its number.
     SET @batch = CONCAT(
         N'SELECT ', @cells, N'
         FROM #rx_out AS pages
         CROSS APPLY OPENJSON(pages.body) AS line
-        CROSS APPLY OPENJSON(line.value) WITH (', @paths, N') AS cells
+        CROSS APPLY OPENJSON(CONCAT(N''['', line.value, N'']'')) WITH (', @paths, N') AS cells
         ORDER BY pages.task, pages.page, CONVERT(INT, line.[key]);'
     );
     EXEC sp_executesql @batch;
@@ -141,20 +162,23 @@ BEGIN
     DECLARE @job_key BIGINT;
     EXEC rx.finished_job @job_id, @job_key OUTPUT;
     SET @param_values = (
-        SELECT CONCAT(
-            N'{',
-            STRING_AGG(
-                CONCAT(
-                    CONVERT(NVARCHAR(MAX), N'"'), STRING_ESCAPE(JSON_VALUE(entry.value, '$[0]'), 'json'), N'": ',
-                    CASE
-                        WHEN cell.type = 1 THEN CONCAT(N'"', STRING_ESCAPE(cell.value, 'json'), N'"')
-                        WHEN cell.type = 0 THEN N'null'
-                        ELSE cell.value
-                    END
-                ), N', '
-            ) WITHIN GROUP (ORDER BY CONVERT(INT, entry.[key])),
-            N'}'
-        )
+        SELECT
+            CONCAT(
+                N'{',
+                STRING_AGG(
+                    CONCAT(
+                        CONVERT(NVARCHAR(MAX), N'"'),
+                        STRING_ESCAPE(JSON_VALUE(entry.value, '$[0]'), 'json'),
+                        N'": ',
+                        CASE
+                            WHEN cell.type = 1 THEN CONCAT(N'"', STRING_ESCAPE(cell.value, 'json'), N'"')
+                            WHEN cell.type = 0 THEN N'null'
+                            ELSE cell.value
+                        END
+                    ), N', '
+                ) WITHIN GROUP (ORDER BY CONVERT(INT, entry.[key])),
+                N'}'
+            )
         FROM (
             SELECT TOP (1)
                 header,

@@ -39,18 +39,20 @@ BEGIN
     SET NOCOUNT ON;
     DECLARE @problem NVARCHAR(400), @count INT = (SELECT COUNT(*) FROM rx.parse_params(@params));
     SET @problem = (
-        SELECT TOP (1) CONCAT(N'@value_', given.[key], N' was given, and @params declares ', @count, N' parameters.')
+        SELECT TOP (1)
+            CONCAT(N'@value_', given.[key], N' was given, and @params declares ', @count, N' parameters.')
         FROM OPENJSON(@values) AS given
         WHERE CONVERT(INT, given.[key]) > @count
     );
     IF @problem IS NOT NULL THROW 51006, @problem, 1;
     DECLARE @entries NVARCHAR(MAX) = (
-        SELECT STRING_AGG(
-            CONCAT(
-                CONVERT(NVARCHAR(MAX), N'"'), STRING_ESCAPE(declared.name, 'json'), N'": "',
-                STRING_ESCAPE(given.value, 'json'), N'"'
-            ), N', '
-        )
+        SELECT
+            STRING_AGG(
+                CONCAT(
+                    CONVERT(NVARCHAR(MAX), N'"'), STRING_ESCAPE(declared.name, 'json'), N'": "',
+                    STRING_ESCAPE(given.value, 'json'), N'"'
+                ), N', '
+            )
         FROM rx.parse_params(@params) AS declared
         INNER JOIN OPENJSON(@values) AS given ON declared.ordinal = CONVERT(INT, given.[key])
         WHERE ISNULL(@param_values, N'{}') NOT LIKE CONCAT(N'%"', declared.name, N'"%')
@@ -58,7 +60,10 @@ BEGIN
     IF @entries IS NULL RETURN;
     DECLARE @known NVARCHAR(MAX) = LTRIM(RTRIM(ISNULL(@param_values, N'{}')));
     SET @param_values = CONCAT(
-        N'{', @entries, CASE WHEN EXISTS (SELECT 1 FROM OPENJSON(@known)) THEN N', ' END, SUBSTRING(@known, 2, LEN(@known))
+        N'{',
+        @entries,
+        CASE WHEN EXISTS (SELECT 1 FROM OPENJSON(@known)) THEN N', ' END,
+        SUBSTRING(@known, 2, LEN(@known))
     );
 END;
 GO
@@ -85,9 +90,15 @@ BEGIN
     IF @declaration IS NULL RETURN;
     -- A value of a (max) type has no place in a SQL_VARIANT beyond 8,000 bytes; @param_values has it whole.
     IF @declaration LIKE N'%(%max%)%' OR @declaration LIKE N'%text'
-        SET @declaration = CASE WHEN @declaration LIKE N'%binary%' THEN N'VARBINARY(8000)' ELSE N'NVARCHAR(4000)' END;
+        SET
+            @declaration
+            = CASE WHEN @declaration LIKE N'%binary%' THEN N'VARBINARY(8000)' ELSE N'NVARCHAR(4000)' END;
     SET @batch = CONCAT(
-        N'SET @value = CONVERT(', @declaration, N', @cell', CASE WHEN @declaration LIKE N'%binary%' THEN N', 2' END, N')'
+        N'SET @value = CONVERT(',
+        @declaration,
+        N', @cell',
+        CASE WHEN @declaration LIKE N'%binary%' THEN N', 2' END,
+        N')'
     );
     EXEC sp_executesql
         @batch, N'@cell NVARCHAR(MAX), @value SQL_VARIANT OUTPUT', @cell = @cell, @value = @value OUTPUT;
@@ -124,16 +135,22 @@ BEGIN
     SET NOCOUNT ON;
     EXEC rx.refuse_transaction N'rx.sp_execute_external_script', N'rx.submit_script', @trancount;
     SET IMPLICIT_TRANSACTIONS OFF;
-    DECLARE @job_id NVARCHAR(128), @children INT = COALESCE(@num_tasks, CASE WHEN @parallel = 1 THEN 0 ELSE 1 END);
+    DECLARE
+        @job_id NVARCHAR(128),
+        @children INT = COALESCE(@num_tasks, CASE WHEN @parallel = 1 THEN 0 ELSE 1 END);
     DECLARE @values NVARCHAR(MAX) = N'{';
     -- One column a statement: each value keeps its own type.
-    SELECT @values = CONCAT(
-        @values,
-        STRING_AGG(
-            CONCAT(N'"', given.ordinal, N'": "', STRING_ESCAPE(rx.variant_as_text(given.value), 'json'), N'"'), N', '
-        ),
-        N'}'
-    )
+    SELECT
+        @values = CONCAT(
+            @values,
+            STRING_AGG(
+                CONCAT(
+                    N'"', given.ordinal, N'": "', STRING_ESCAPE(rx.variant_as_text(given.value), 'json'), N'"'
+                ),
+                N', '
+            ),
+            N'}'
+        )
     FROM (
         VALUES
         (1, @value_1), (2, @value_2), (3, @value_3), (4, @value_4),

@@ -15,10 +15,10 @@ BEGIN
     SET NOCOUNT ON;
     DECLARE @copy NVARCHAR(MAX);
     IF CHARINDEX(N'#', @query) = 0
-    BEGIN
+        BEGIN
         -- As text: it is looked up when it is run, and has the caller's rights.
-        EXEC sp_executesql
-            N'INSERT INTO #rx_columns (place, name, type_name, size, scale, error)
+            EXEC sp_executesql
+                N'INSERT INTO #rx_columns (place, name, type_name, size, scale, error)
             SELECT
                 column_ordinal - 1, ISNULL(name, N''''),
                 LOWER(LEFT(system_type_name, CHARINDEX(N''('', CONCAT(system_type_name, N''('')) - 1)),
@@ -28,9 +28,9 @@ BEGIN
                 scale, error_message
             FROM sys.dm_exec_describe_first_result_set(@query, @params, 0)
             WHERE ISNULL(is_hidden, 0) = 0;',
-            N'@query NVARCHAR(MAX), @params NVARCHAR(MAX)', @query = @query, @params = @params;
-        RETURN;
-    END;
+                N'@query NVARCHAR(MAX), @params NVARCHAR(MAX)', @query = @query, @params = @params;
+            RETURN;
+        END;
     -- Temporary tables are not known there: a copy without rows tells the columns.
     SET @copy = CONCAT(
         @declared, N'SELECT TOP (0) * INTO #rx_shape FROM (', @query, N') AS given;
@@ -68,22 +68,30 @@ BEGIN
         error NVARCHAR(4000) NULL
     );
     -- The query sees the parameters as variables of their types.
-    SELECT @declared = STRING_AGG(
-        CONCAT(
-            CONVERT(NVARCHAR(MAX), N'DECLARE @'), given.name, N' ', given.declaration,
-            N' = (SELECT ', CASE WHEN given.is_binary = 1 THEN N'CONVERT(VARBINARY(MAX), cell, 2)' ELSE N'cell' END,
-            N' FROM #rx_params WHERE ordinal = ', given.ordinal, N'); '
-        ), N''
-    ) WITHIN GROUP (ORDER BY given.ordinal)
+    SELECT
+        @declared = STRING_AGG(
+            CONCAT(
+                CONVERT(NVARCHAR(MAX), N'DECLARE @'), given.name, N' ', given.declaration,
+                N' = (SELECT ',
+                CASE WHEN given.is_binary = 1 THEN N'CONVERT(VARBINARY(MAX), cell, 2)' ELSE N'cell' END,
+                N' FROM #rx_params WHERE ordinal = ', given.ordinal, N'); '
+            ), N''
+        ) WITHIN GROUP (ORDER BY given.ordinal)
     FROM #rx_params AS given;
     EXEC rx.describe_query @query, @params, @declared;
-    SET @problem = (SELECT TOP (1) CONCAT(N'The input query fails: ', error) FROM #rx_columns WHERE error IS NOT NULL);
+    SET
+        @problem
+        = (SELECT TOP (1) CONCAT(N'The input query fails: ', error) FROM #rx_columns WHERE error IS NOT NULL);
     IF @problem IS NOT NULL THROW 51006, @problem, 1;
     SET @problem = (
-        SELECT TOP (1) CONCAT(
-            N'The column "', known.name, N'" of the input query has the type ', ISNULL(known.type_name, N'of a class'),
-            N', which a script cannot have. Convert it in the query, for example to nvarchar(max).'
-        )
+        SELECT TOP (1)
+            CONCAT(
+                N'The column "',
+                known.name,
+                N'" of the input query has the type ',
+                ISNULL(known.type_name, N'of a class'),
+                N', which a script cannot have. Convert it in the query, for example to nvarchar(max).'
+            )
         FROM #rx_columns AS known
         WHERE NOT EXISTS (SELECT 1 FROM rx.type_of(known.type_name, known.size, known.scale))
         ORDER BY known.place
@@ -93,10 +101,11 @@ BEGIN
     IF @problem IS NOT NULL THROW 51006, @problem, 1;
 
     SELECT
-        @columns = STRING_AGG(CONCAT(CONVERT(NVARCHAR(MAX), N', c'), known.place, N' ', types.sql_type, N' NULL'), N'')
-            WITHIN GROUP (ORDER BY known.place),
+        @columns
+        = STRING_AGG(CONCAT(CONVERT(NVARCHAR(MAX), N', c'), known.place, N' ', types.sql_type, N' NULL'), N'')
+        WITHIN GROUP (ORDER BY known.place),
         @names = STRING_AGG(CONCAT(CONVERT(NVARCHAR(MAX), N'c'), known.place), N', ')
-            WITHIN GROUP (ORDER BY known.place),
+        WITHIN GROUP (ORDER BY known.place),
         @cells = STRING_AGG(
             CONCAT(
                 CONVERT(NVARCHAR(MAX), REPLACE(types.cell, N'{0}', CONCAT(N'given.c', known.place))),
@@ -163,24 +172,28 @@ CREATE PROCEDURE rx.column_list
 AS
 BEGIN
     SET NOCOUNT ON;
-    DECLARE @rest NVARCHAR(MAX) = CONCAT(@given, N','), @one NVARCHAR(400), @descending BIT, @problem NVARCHAR(1000);
+    DECLARE
+        @rest NVARCHAR(MAX) = CONCAT(@given, N','),
+        @one NVARCHAR(400),
+        @descending BIT,
+        @problem NVARCHAR(1000);
     DECLARE @place INT;
     SET @list = NULL;
     WHILE @rest NOT IN (N',', N'')
-    BEGIN
-        SET @one = LTRIM(RTRIM(LEFT(@rest, CHARINDEX(N',', @rest) - 1)));
-        SET @rest = SUBSTRING(@rest, CHARINDEX(N',', @rest) + 1, 8000);
-        SET @descending = CASE WHEN UPPER(@one) LIKE N'% DESC' THEN 1 ELSE 0 END;
-        IF @descending = 1 SET @one = RTRIM(LEFT(@one, LEN(@one) - 5));
-        IF UPPER(@one) LIKE N'% ASC' SET @one = RTRIM(LEFT(@one, LEN(@one) - 4));
-        IF @one LIKE N'[[]%]' SET @one = REPLACE(SUBSTRING(@one, 2, LEN(@one) - 2), N']]', N']');
-        SET @place = (SELECT MIN(place) FROM #rx_columns WHERE name = @one);
-        IF @place IS NULL
         BEGIN
-            SET @problem = CONCAT(@parameter, N': the input query has no column "', @one, N'".');
-            THROW 51006, @problem, 1;
+            SET @one = LTRIM(RTRIM(LEFT(@rest, CHARINDEX(N',', @rest) - 1)));
+            SET @rest = SUBSTRING(@rest, CHARINDEX(N',', @rest) + 1, 8000);
+            SET @descending = CASE WHEN UPPER(@one) LIKE N'% DESC' THEN 1 ELSE 0 END;
+            IF @descending = 1 SET @one = RTRIM(LEFT(@one, LEN(@one) - 5));
+            IF UPPER(@one) LIKE N'% ASC' SET @one = RTRIM(LEFT(@one, LEN(@one) - 4));
+            IF @one LIKE N'[[]%]' SET @one = REPLACE(SUBSTRING(@one, 2, LEN(@one) - 2), N']]', N']');
+            SET @place = (SELECT MIN(place) FROM #rx_columns WHERE name = @one);
+            IF @place IS NULL
+                BEGIN
+                    SET @problem = CONCAT(@parameter, N': the input query has no column "', @one, N'".');
+                    THROW 51006, @problem, 1;
+                END;
+            SET @list = CONCAT(@list + N', ', N'c', @place, CASE WHEN @descending = 1 THEN N' DESC' END);
         END;
-        SET @list = CONCAT(@list + N', ', N'c', @place, CASE WHEN @descending = 1 THEN N' DESC' END);
-    END;
 END;
 GO

@@ -21,7 +21,9 @@ BEGIN
     WHERE name = @name;
     IF @hash IS NULL
         SET @problem = CONCAT(
-            N'Nothing is published as "', @name, N'". What is stands in rx.published; an administrator adds to it ',
+            N'Nothing is published as "',
+            @name,
+            N'". What is stands in rx.published; an administrator adds to it ',
             N'with: rxsql publish module:function'
         );
     ELSE IF ISNULL(ISJSON(@args_json), 0) = 0 OR LTRIM(@args_json) NOT LIKE N'{%'
@@ -29,7 +31,12 @@ BEGIN
     IF @problem IS NOT NULL THROW 51006, @problem, 1;
     BEGIN TRANSACTION;
     EXEC rx.add_job
-        @name = @name, @kind = 'published', @python = @python, @function_hash = @hash, @tasks = 1, @num_tasks = 1,
+        @name = @name,
+        @kind = 'published',
+        @python = @python,
+        @function_hash = @hash,
+        @tasks = 1,
+        @num_tasks = 1,
         @job_key = @job_key OUTPUT, @job_id = @job_id OUTPUT;
     INSERT INTO rx.scripts (job_key, language, script, input_name, output_name, params)
     VALUES (@job_key, N'Python', NULL, N'InputDataSet', N'OutputDataSet', @args_json);

@@ -35,14 +35,21 @@ BEGIN
     IF @script IS NULL
         SET @problem = N'@script is NULL: give the text of a script.';
     IF @param_values IS NOT NULL AND ISJSON(@param_values) = 0
-        SET @problem = N'@param_values must be a JSON object with a value a parameter, such as N''{"k": 2}''.';
+        SET
+            @problem
+            = N'@param_values must be a JSON object with a value a parameter, such as N''{"k": 2}''.';
     IF @problem IS NOT NULL THROW 51006, @problem, 1;
 
     CREATE TABLE #rx_params (
-        ordinal INT NOT NULL, name NVARCHAR(128) NOT NULL, declaration NVARCHAR(256) NOT NULL, is_output BIT NOT NULL,
+        ordinal INT NOT NULL,
+        name NVARCHAR(128) NOT NULL,
+        declaration NVARCHAR(256) NOT NULL,
+        is_output BIT NOT NULL,
         is_binary BIT NOT NULL, cell NVARCHAR(MAX) NULL
     );
-    CREATE TABLE #rx_pages (task INT NOT NULL, page INT NOT NULL, row_count INT NOT NULL, body NVARCHAR(MAX) NULL);
+    CREATE TABLE #rx_pages (
+        task INT NOT NULL, page INT NOT NULL, row_count INT NOT NULL, body NVARCHAR(MAX) NULL
+    );
     INSERT INTO #rx_params (ordinal, name, declaration, is_output, is_binary, cell)
     SELECT
         declared.ordinal,
@@ -51,7 +58,9 @@ BEGIN
         declared.is_output,
         CASE WHEN declared.declaration LIKE N'%binary%' THEN 1 ELSE 0 END AS is_binary,
         CASE
-            WHEN declared.declaration LIKE N'%binary%' AND given.value LIKE N'0x%' THEN SUBSTRING(given.value, 3, LEN(given.value))
+            WHEN
+                declared.declaration LIKE N'%binary%' AND given.value LIKE N'0x%'
+                THEN SUBSTRING(given.value, 3, LEN(given.value))
             ELSE given.value
         END AS cell
     FROM rx.parse_params(@params) AS declared
@@ -60,7 +69,8 @@ BEGIN
     SET @problem = (
         SELECT TOP (1) CONCAT(N'@param_values names "', given.[key], N'", and @params does not declare it.')
         FROM OPENJSON(ISNULL(@param_values, N'{}')) AS given
-        WHERE NOT EXISTS (SELECT 1 FROM #rx_params AS known WHERE known.name = REPLACE(given.[key], N'@', N''))
+        WHERE
+            NOT EXISTS (SELECT 1 FROM #rx_params AS known WHERE known.name = REPLACE(given.[key], N'@', N''))
     );
     IF @problem IS NOT NULL THROW 51006, @problem, 1;
 
@@ -92,14 +102,17 @@ BEGIN
         CONCAT(
             N'[',
             (
-                SELECT STRING_AGG(
-                    CONCAT(
-                        CONVERT(NVARCHAR(MAX), N'{"name": "'), STRING_ESCAPE(given.name, 'json'), N'", "type": "',
-                        STRING_ESCAPE(given.declaration, 'json'), N'", "output": ',
-                        CASE WHEN given.is_output = 1 THEN N'true' ELSE N'false' END, N', "value": ',
-                        COALESCE(N'"' + STRING_ESCAPE(given.cell, 'json') + N'"', N'null'), N'}'
-                    ), N', '
-                ) WITHIN GROUP (ORDER BY given.ordinal)
+                SELECT
+                    STRING_AGG(
+                        CONCAT(
+                            CONVERT(NVARCHAR(MAX), N'{"name": "'),
+                            STRING_ESCAPE(given.name, 'json'),
+                            N'", "type": "',
+                            STRING_ESCAPE(given.declaration, 'json'), N'", "output": ',
+                            CASE WHEN given.is_output = 1 THEN N'true' ELSE N'false' END, N', "value": ',
+                            COALESCE(N'"' + STRING_ESCAPE(given.cell, 'json') + N'"', N'null'), N'}'
+                        ), N', '
+                    ) WITHIN GROUP (ORDER BY given.ordinal)
                 FROM #rx_params AS given
             ),
             N']'

@@ -33,14 +33,16 @@ FROM (
                 THEN
                     CONCAT(
                         N'nvarchar(',
-                        CASE WHEN @size BETWEEN 1 AND 4000 THEN CONVERT(NVARCHAR(4), @size) ELSE N'max' END, N')'
+                        CASE WHEN @size BETWEEN 1 AND 4000 THEN CONVERT(NVARCHAR(4), @size) ELSE N'max' END,
+                        N')'
                     )
             WHEN @type IN (N'text', N'ntext', N'xml') THEN N'nvarchar(max)'
             WHEN @type IN (N'binary', N'varbinary', N'image', N'timestamp', N'rowversion')
                 THEN
                     CONCAT(
                         N'varbinary(',
-                        CASE WHEN @size BETWEEN 1 AND 8000 THEN CONVERT(NVARCHAR(4), @size) ELSE N'max' END, N')'
+                        CASE WHEN @size BETWEEN 1 AND 8000 THEN CONVERT(NVARCHAR(4), @size) ELSE N'max' END,
+                        N')'
                     )
         END AS sql_type,
         CASE

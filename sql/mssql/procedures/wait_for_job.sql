@@ -25,9 +25,12 @@ CREATE PROCEDURE rx.refuse_transaction
 AS
 BEGIN
     DECLARE @problem NVARCHAR(1000) = CONCAT(
-        @procedure, N' was called in an open transaction, or in INSERT ... EXEC, which opens one: no worker would see ',
+        @procedure,
+        N' was called in an open transaction, or in INSERT ... EXEC, which opens one: no worker would see ',
         N'the job before the transaction ends, and the call would wait for ever. End the transaction first (from ',
-        N'Python: autocommit=True), or EXEC ', @instead, N', COMMIT, EXEC rx.wait_for_job, and then INSERT ... EXEC ',
+        N'Python: autocommit=True), or EXEC ',
+        @instead,
+        N', COMMIT, EXEC rx.wait_for_job, and then INSERT ... EXEC ',
         N'rx.fetch_result.'
     );
     IF @trancount > 0 THROW 51001, @problem, 1;
@@ -48,10 +51,10 @@ BEGIN
     DECLARE @job_key BIGINT = rx.own_job(@job_id), @chunk BIGINT, @place INT, @text NVARCHAR(MAX);
     DECLARE @problem NVARCHAR(400), @part NVARCHAR(2000);
     IF @job_key IS NULL
-    BEGIN
-        SET @problem = CONCAT(N'There is no job "', @job_id, N'", or it is another user''s.');
-        THROW 51002, @problem, 1;
-    END;
+        BEGIN
+            SET @problem = CONCAT(N'There is no job "', @job_id, N'", or it is another user''s.');
+            THROW 51002, @problem, 1;
+        END;
     -- First the status, then the lines: those of a job that has ended are all there.
     SET @status = (SELECT status FROM rx.jobs WHERE job_key = @job_key);
     UPDATE rx.waiters SET seen_at = SYSUTCDATETIME() WHERE job_key = @job_key;
@@ -73,13 +76,13 @@ BEGIN
     OPEN lines;
     FETCH NEXT FROM lines INTO @chunk, @text;
     WHILE @@FETCH_STATUS = 0
-    BEGIN
-        SET @after = @chunk;
-        SET @part = LEFT(@text, 2000);
-        RAISERROR (N'%s', 0, 1, @part) WITH NOWAIT;
-        SET @text = SUBSTRING(@text, 2001, LEN(@text));
-        IF @text = N'' FETCH NEXT FROM lines INTO @chunk, @text;
-    END;
+        BEGIN
+            SET @after = @chunk;
+            SET @part = LEFT(@text, 2000);
+            RAISERROR (N'%s', 0, 1, @part) WITH NOWAIT;
+            SET @text = SUBSTRING(@text, 2001, LEN(@text));
+            IF @text = N'' FETCH NEXT FROM lines INTO @chunk, @text;
+        END;
     CLOSE lines;
     DEALLOCATE lines;
 END;
@@ -101,10 +104,10 @@ BEGIN
     SET IMPLICIT_TRANSACTIONS OFF;
     EXEC rx.look_at_job @job_id, @after OUTPUT, @status OUTPUT;
     WHILE @status IN ('queued', 'running') AND (@until IS NULL OR SYSUTCDATETIME() < @until)
-    BEGIN
-        EXEC rx.pause @milliseconds;
-        SET @milliseconds = CASE WHEN @milliseconds < 500 THEN @milliseconds * 2 ELSE 1000 END;
-        EXEC rx.look_at_job @job_id, @after OUTPUT, @status OUTPUT;
-    END;
+        BEGIN
+            EXEC rx.pause @milliseconds;
+            SET @milliseconds = CASE WHEN @milliseconds < 500 THEN @milliseconds * 2 ELSE 1000 END;
+            EXEC rx.look_at_job @job_id, @after OUTPUT, @status OUTPUT;
+        END;
 END;
 GO
