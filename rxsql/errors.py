@@ -38,6 +38,14 @@ class StoreUnreachableError(StoreError):
     """The connection to the store was lost, or another transaction was in the way: the same may work a moment later."""
 
 
+class StoreConflictError(StoreUnreachableError):
+    """Another transaction was in the way, and this one was rolled back: whatever it was, it may be done again."""
+
+
+class StoreRefusedError(StoreError):
+    """The store cannot take a value: it is too large for it, or nothing that it stores."""
+
+
 class SchemaVersionError(StoreError):
     """The store's tables are of another version than this package."""
 
@@ -115,6 +123,25 @@ class PayloadVersionError(PayloadError):
         )
         self.made_by = made_by
         self.here = here
+
+
+class SignatureError(PayloadError):
+    """A stored row is not what somebody with a signing key put there; nothing of it was unpickled."""
+
+    def __init__(self, subject: str, reason: str) -> None:
+        """Name what was refused, and why."""
+        super().__init__(f"Refused {subject}: {reason}.")
+        self.subject = subject
+        self.reason = reason
+
+
+class LimitError(RxSqlError, ValueError):
+    """Something is larger than a setting allows."""
+
+    def __init__(self, what: str, limit: str) -> None:
+        """Say what is too large, with its size, and the limit with its name and value."""
+        super().__init__(f"{what}, more than the limit {limit}.")
+        self.limit = limit
 
 
 class RunError(RxSqlError, RuntimeError):

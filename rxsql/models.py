@@ -6,9 +6,14 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from rxsql.kinds import JobKind, NewScript
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
+
+
+LAST_LINES = 10  # of the console, to be shown where a process died
 
 
 class RxRemoteJobStatus(StrEnum):
@@ -47,35 +52,6 @@ class NewTask:
     input: bytes | None
 
 
-class JobKind(StrEnum):
-    """What a job runs; each member is also the word in `jobs.kind`."""
-
-    FUNCTION = "function"
-    SCRIPT = "script"
-    PUBLISHED = "published"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewScript:
-    """The script of a job, or the arguments of a published function (then without a text).
-
-    Args:
-        language: "Python".
-        script: The text.
-        input_name: The variable that holds the input table.
-        output_name: The variable whose table is returned.
-        params: Parameters as JSON: an array of objects, or for a published function an object of its arguments.
-        frames: Each task's input pages, packed.
-    """
-
-    language: str
-    script: str | None
-    input_name: str
-    output_name: str
-    params: str
-    frames: Sequence[bytes]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewJob:
     """All that one `rx_exec` call puts into the store."""
@@ -99,6 +75,7 @@ class NewJob:
     run_count: int
     kind: JobKind = JobKind.FUNCTION
     script: NewScript | None = None
+    signature: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,15 +119,21 @@ class WorkItem:
     job_key: int
     job_id: str
     function: bytes
+    function_hash: str
     shared_input: bytes | None
+    run_count: int
     has_inputs: bool
+    python: str
+    signature: str | None
     num_tasks: int
     max_attempts: int
     continue_on_failure: bool
     packages_to_load: tuple[str, ...]
     seconds_left: float | None
     execution_timeout_seconds: int
+    name: str = ""
     kind: JobKind = JobKind.FUNCTION
+    script_digest: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +205,35 @@ class ConsoleChunk:
     partial: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crash:
+    """How a process ended that died while it ran user code: its black box.
+
+    Args:
+        job_key: The job.
+        task: The task it was in.
+        run: The run it was in.
+        attempt: The task's attempt.
+        exit_code: What it exited with; None when a signal ended it.
+        exit_signal: The signal's name; None when it exited.
+        peak_kib: The most memory it had at once, in KiB; None when that could not be had.
+        stacks: Where its Python threads were, as `faulthandler` wrote it; None when that could not be had.
+        last_lines: The last console lines of the run; None when there were none.
+        died_at: When the store was told (UTC).
+    """
+
+    job_key: int
+    task: int
+    run: int
+    attempt: int
+    exit_code: int | None
+    exit_signal: str | None
+    peak_kib: int | None
+    stacks: str | None
+    last_lines: str | None
+    died_at: datetime | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class RunOutcome:
     """An outcome with the task and attempt it belongs to, on its way into the store.
@@ -238,14 +250,16 @@ class RunOutcome:
 
 @dataclass(slots=True)
 class Report:
-    """What a worker writes back in one transaction."""
+    """What a worker writes back in one transaction; its number is greater than that of the worker's one before."""
 
+    number: int = 1
     chunks: list[ConsoleChunk] = field(default_factory=list)
     outcomes: list[RunOutcome] = field(default_factory=list)
     ends: list[TaskEnd] = field(default_factory=list)
+    crashes: list[Crash] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(self.chunks or self.outcomes or self.ends)
+        return bool(self.chunks or self.outcomes or self.ends or self.crashes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -272,18 +286,6 @@ class Worker:
     started_at: datetime
     heartbeat_at: datetime
     stopped_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PublishedFunction:
-    """A row of `published`: a function that SQL may call by name."""
-
-    name: str
-    function_name: str
-    function_hash: str
-    python: str
-    published_by: str
-    published_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

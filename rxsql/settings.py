@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +35,13 @@ class Settings:
         loopback: What `rx_get_sql_loopback_connection_string` gives to scripts; empty: the store's name, if it has no
             password.
         inline_bytes: Inputs up to this size stand in their task's row.
+        memory_mb: Memory that a child may take, in MB (2**20 bytes), besides what it maps from files; 0: no limit.
+        console_bytes: Console output to keep of a task; of more, the middle is left out. 0: no limit.
+        payload_mb: Largest function, input of a task, or result of a run, in MB (2**20 bytes); 0: no limit.
+        max_runs: Most runs of a job; 0: no limit.
+        signing_keys: Keys as `id:key`, comma-separated; the first one signs, all are believed.
+        signing_key_file: A file that only its owner can read, with a line `id key` for each key, instead.
+        require_signature: Whether jobs, inputs and results that are not signed are refused.
     """
 
     store: str = ""
@@ -49,6 +56,13 @@ class Settings:
     preload: str = ""
     loopback: str = ""
     inline_bytes: int = 512
+    memory_mb: int = 0
+    console_bytes: int = 64 * 2**20
+    payload_mb: int = 256
+    max_runs: int = 1_000_000
+    signing_keys: str = field(default="", repr=False)
+    signing_key_file: str = ""
+    require_signature: bool = False
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:
@@ -58,10 +72,10 @@ class Settings:
             SettingsError: A variable's text is not of its type, or too small.
         """
         values: dict[str, str | int | float] = {}
-        for field in fields(cls):
-            variable = f"RXSQL_{field.name.upper()}"
+        for setting in fields(cls):
+            variable = f"RXSQL_{setting.name.upper()}"
             if environment.get(variable):  # set to nothing is not set
-                values[field.name] = _parse(variable, environment[variable], type(field.default))
+                values[setting.name] = _parse(variable, environment[variable], type(setting.default))
         return cls(**values)  # type: ignore[arg-type]
 
     @property
@@ -73,6 +87,10 @@ class Settings:
 def _parse(variable: str, text: str, kind: type) -> str | int | float:
     if kind is str:
         return text
+    if kind is bool:
+        if text not in ("0", "1"):
+            raise SettingsError(f"{variable} must be 0 or 1, not {text!r}.")
+        return text == "1"
     try:
         value: int | float = kind(text)
     except ValueError:

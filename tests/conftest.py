@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import time
 import uuid
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,34 @@ def wait_until(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
         assert time.monotonic() < deadline, f"not true within {seconds} s: {condition}"
         time.sleep(0.01)
     return value
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """How much chance gets to do: the same little in CI each time, or much, and each time something else."""
+
+    is_long: bool
+    seed: int
+
+    @property
+    def factor(self) -> int:
+        return 20 if self.is_long else 1
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--campaign=long` gives the random tests the time they would like to have."""
+    parser.addoption(
+        "--campaign", choices=["short", "long"], default="short", help="how long random tests last"
+    )
+    parser.addoption("--campaign-seed", type=int, help="repeat the random tests of that seed")
+
+
+@pytest.fixture(scope="session")
+def campaign(pytestconfig: pytest.Config) -> Campaign:
+    """What the options say of random tests."""
+    is_long = pytestconfig.getoption("--campaign") == "long"
+    seed = pytestconfig.getoption("--campaign-seed")
+    return Campaign(is_long, seed if seed is not None else random.randrange(2**32) if is_long else 1)
 
 
 @pytest.fixture(autouse=True)

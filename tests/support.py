@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import signal
+import sqlite3
+import subprocess
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -88,6 +92,21 @@ def line(task: Task, text: str) -> ConsoleChunk:
     return ConsoleChunk(
         task.job_key, task.task, task.first_run, task.attempt, "stdout", 0, (text,), partial=False
     )
+
+
+def suspend(worker: subprocess.Popen[bytes], path: Path) -> None:
+    """Stop a worker on an embedded store at a moment at which it does not hold the lock of the file."""
+    while True:
+        worker.send_signal(signal.SIGSTOP)
+        connection = sqlite3.connect(path, timeout=0.2, isolation_level=None)
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("ROLLBACK")
+            return
+        except sqlite3.OperationalError:
+            worker.send_signal(signal.SIGCONT)
+        finally:
+            connection.close()
 
 
 def counted(store: Store, work: Callable[[], object]) -> int:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rxsql.cli import display
+from rxsql.cli import crashes, display
 from rxsql.cli.exits import Exit, exit_of
 from rxsql.cli.options import (
     END_CODES,
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from rich.text import Text
 
-    from rxsql.models import Job
+    from rxsql.models import Crash, Job
     from rxsql.store.engine import Store
 
 app = typer.Typer(rich_markup_mode=None)
@@ -158,10 +158,12 @@ def status(job_id: JobId, as_json: AsJson = False, store: StoreName = None) -> N
     The exit code says it too.
     """
     from rxsql.client.watch import why_not_running
+    from rxsql.store.crashes import fetch_crashes
     from rxsql.store.jobs import get_job, task_counts
 
     found = store_with(store, job_id)
     job = get_job(found, job_id)
+    died = fetch_crashes(found, job.job_key, limit=crashes.MOST)
     waits = why_not_running(found, job)
     counts = task_counts(found, job.job_key)
     tasks: dict[str, int] = {}
@@ -170,15 +172,17 @@ def status(job_id: JobId, as_json: AsJson = False, store: StoreName = None) -> N
     workers = sorted({worker_id for _, worker_id, _ in counts if worker_id})
     if as_json:
         more = {"tasks": tasks, "workers": workers, "store": found.label, "context": json.loads(job.context)}
-        display.print_json(_row(job) | more | {"waits": waits})
+        display.print_json(_row(job) | more | {"waits": waits, "crashes": crashes.rows(died)})
     else:
-        _print_job(found, job, tasks, workers)
+        _print_job(found, job, tasks, workers, died)
         if waits:
             display.note(f"\nIt waits: {waits}")
     raise typer.Exit(exit_of(job.status))
 
 
-def _print_job(store: "Store", job: "Job", tasks: dict[str, int], workers: list[str]) -> None:
+def _print_job(
+    store: "Store", job: "Job", tasks: dict[str, int], workers: list[str], died: "list[Crash]"
+) -> None:
     fields: list[tuple[str, str | Text]] = [
         ("job", job.job_id),
         ("function", job.name),
@@ -186,6 +190,7 @@ def _print_job(store: "Store", job: "Job", tasks: dict[str, int], workers: list[
         ("progress", progress_of(job)),
         ("tasks", ", ".join(f"{count} {state}" for state, count in tasks.items())),
         ("error", job.error or ""),
+        *crashes.fields(died),
         ("submitted", f"{_moment(job.created_at)} by {job.submitted_by}, Python {job.python}"),
         ("started", _moment(job.started_at)),
         (

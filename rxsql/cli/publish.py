@@ -18,12 +18,16 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="The name that SQL cal
 
 @app.command(
     rich_help_panel=_PANEL,
-    epilog=epilog("rxsql publish mymodule:score", "rxsql publish mymodule:score --name score_v2 --store jobs.db"),
+    epilog=epilog(
+        "rxsql publish mymodule:score", "rxsql publish mymodule:score --name score_v2 --store jobs.db"
+    ),
 )
 def publish(
     target: Annotated[
         str,
-        typer.Argument(metavar="MODULE:FUNCTION", help="A function that can be imported here.", show_default=False),
+        typer.Argument(
+            metavar="MODULE:FUNCTION", help="A function that can be imported here.", show_default=False
+        ),
     ],
     name: Annotated[
         str | None,

@@ -16,6 +16,7 @@ from rxsql.models import RxRemoteJobStatus
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from rxsql.client.collecting import Reader
     from rxsql.models import ConsoleChunk, Job, Outcome
     from rxsql.store.engine import Store
 
@@ -183,25 +184,25 @@ def _show(store: "Store", job: "Job", run: int | None, *, as_json: bool) -> int:
 
 
 def _fetch(store: "Store", job: "Job", run: int | None) -> "Iterator[Result]":
+    from rxsql.client.collecting import Reader
     from rxsql.store.jobs import fetch_outcomes
 
+    reader = Reader(job.job_id)
     after, limit = (-1, _PAGE) if run is None else (run - 1, 1)
     while page := fetch_outcomes(store, job.job_key, after=after, limit=limit):
         for outcome in page:
             if run is None or outcome.run == run:
-                yield _load(outcome)
+                yield _load(reader, outcome)
         if run is not None:
             return
         after = page[-1].run
 
 
-def _load(outcome: "Outcome") -> Result:
-    from rxsql import payload
-
+def _load(reader: "Reader", outcome: "Outcome") -> Result:
     if outcome.error is not None:
         return Result(outcome.run, None, outcome.error, outcome.traceback)
     try:
-        return Result(outcome.run, payload.load(outcome.value or b""), None, None)
+        return Result(outcome.run, reader.value(outcome), None, None)
     except Exception as error:  # noqa: BLE001 - a result's own __setstate__ may raise anything
         return Result(outcome.run, None, f"{type(error).__name__}: {error}", None)
 

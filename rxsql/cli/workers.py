@@ -1,6 +1,8 @@
 """`rxsql worker`, `workers`: running a worker, and seeing who runs."""
 
 # ruff: noqa: PLC0415 - the store's libraries wait until a command runs, so that --help is quick
+import os
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,6 +11,7 @@ import typer
 from rxsql.cli import display
 from rxsql.cli.options import USUAL_CODES, AsJson, StoreName, epilog, open_existing, use_store
 from rxsql.settings import Settings
+from rxsql.storename import redacted
 
 if TYPE_CHECKING:
     from rxsql.models import Worker
@@ -45,10 +48,20 @@ def worker(
     from rxsql.worker.__main__ import run
 
     use_store(store)
+    if store is not None and redacted(store) != store:
+        _leave_password_out(slots, exit_when_idle=exit_when_idle)
     settings = Settings.from_environment()
     if slots is not None:
         settings = replace(settings, slots=slots)
     raise typer.Exit(run(settings, exit_when_idle=exit_when_idle))
+
+
+def _leave_password_out(slots: int | None, *, exit_when_idle: bool) -> None:
+    """Become the same command without `--store`: everybody on this machine sees a process's arguments."""
+    command = [sys.executable, "-P", "-m", "rxsql.cli", "worker"]
+    command += [] if slots is None else ["--slots", str(slots)]
+    command += ["--exit-when-idle"] if exit_when_idle else []
+    os.execv(sys.executable, command)  # noqa: S606 - the store is in RXSQL_STORE now
 
 
 @app.command(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import math
 import os
 import select
 import subprocess
@@ -23,6 +24,7 @@ START_SECONDS = 60.0
 _LOG_TAIL = 2000
 _lock = threading.Lock()
 _started: list[subprocess.Popen[bytes]] = []
+_seen: dict[str, float] = {}  # when each store's worker was last seen alive
 
 
 @atexit.register
@@ -32,8 +34,12 @@ def _let_go() -> None:
         process.returncode = process.poll() or 0
 
 
-def ensure_worker(store: Store) -> None:
+def ensure_worker(store: Store, *, unless_seen_seconds: float = 0.0) -> None:
     """Make sure that a worker of this Python version is alive, where the store is embedded.
+
+    Args:
+        store: Where.
+        unless_seen_seconds: For how long it is enough to have seen one alive.
 
     Raises:
         WorkerStartError: It could not be started; the message has its last words.
@@ -41,10 +47,13 @@ def ensure_worker(store: Store) -> None:
     if not store.dialect.embedded:
         return
     with _lock:
+        if time.monotonic() - _seen.get(store.label, -math.inf) < unless_seen_seconds:
+            return
         # A worker of ours that has ended is a zombie until it is asked for, and would look alive.
         _started[:] = [process for process in _started if process.poll() is None]
         if not workers.has_live_worker(store, PYTHON):
             _start(store)
+        _seen[store.label] = time.monotonic()
 
 
 def _start(store: Store) -> None:

@@ -6,7 +6,9 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from rxsql import payload
-from rxsql.errors import FailedRunsWarning, RunError
+from rxsql.errors import FailedRunsWarning, RunError, SignatureError
+from rxsql.payload import signing
+from rxsql.settings import Settings
 from rxsql.store import jobs
 
 if TYPE_CHECKING:
@@ -72,24 +74,62 @@ class Gathered:
 
 
 def gather(store: Store, job: Job) -> Gathered:
-    """Return all results of a finished job; a damaged one is an error at its place."""
+    """Return all results of a finished job; a damaged or refused one is an error at its place."""
     gathered = Gathered(job.run_count)
-    after = -1
-    while page := jobs.fetch_outcomes(store, job.job_key, after=after, limit=_PAGE):
+    reader = Reader(job.job_id)
+    after, more = -1, True
+    while more:
+        page = jobs.fetch_outcomes(store, job.job_key, after=after, limit=_PAGE)
         for outcome in page:
-            _add(gathered, outcome)
-        after = page[-1].run
+            _add(gathered, reader, outcome)
+            after = outcome.run
+        more = len(page) == _PAGE
     return gathered
 
 
-def _add(gathered: Gathered, outcome: Outcome) -> None:
+def _add(gathered: Gathered, reader: Reader, outcome: Outcome) -> None:
     if outcome.error is not None:
-        error = payload.load_error(outcome.error, outcome.traceback, outcome.value)
-        gathered.add_error(outcome.run, error, outcome.error, outcome.traceback or "")
+        gathered.add_error(outcome.run, reader.error(outcome), outcome.error, outcome.traceback or "")
         return
     try:
-        value = payload.load(outcome.value or b"")
+        value = reader.value(outcome)
     except Exception as error:  # noqa: BLE001 - a result's own __setstate__ may raise anything
         gathered.add_error(outcome.run, error, f"{type(error).__name__}: {error}", "")
         return
     gathered.add(outcome.run, value)
+
+
+class Reader:
+    """Makes objects of a job's outcomes, after their signatures were checked.
+
+    Args:
+        job_id: The job.
+
+    Raises:
+        SettingsError: The signing keys cannot be used.
+    """
+
+    def __init__(self, job_id: str) -> None:
+        self._job_id = job_id
+        self._keyring = payload.Keyring.from_settings(Settings.from_environment())
+
+    def value(self, outcome: Outcome) -> Any:
+        """Return what a run returned.
+
+        Raises:
+            SignatureError: It is not what a worker with a key wrote; nothing was unpickled.
+            PayloadError: It is damaged.
+            Exception: Whatever its own `__setstate__` raises.
+        """
+        subject = signing.result(self._job_id, outcome.run, failed=False)
+        return payload.load(self._keyring.unseal(outcome.value or b"", subject))
+
+    def error(self, outcome: Outcome) -> BaseException:
+        """Return the exception a run ended with, or the one that says why it was refused."""
+        body = outcome.value
+        if body is not None:
+            try:
+                body = self._keyring.unseal(body, signing.result(self._job_id, outcome.run, failed=True))
+            except SignatureError as refused:
+                return refused
+        return payload.load_error(outcome.error or "", outcome.traceback, body)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rxsql import payload
 from rxsql.client.submitting import submitter
 from rxsql.errors import ArgumentsError
+from rxsql.settings import Settings
 from rxsql.store import publishing
 
 if TYPE_CHECKING:
@@ -36,14 +37,16 @@ def publish(store: Store, target: str, name: str | None = None) -> tuple[str, bo
     chosen = payload.name_of(function) if name is None else name
     if not _NAME.fullmatch(chosen):
         raise ArgumentsError(f"A published name is up to 128 letters, digits and . _ : -; {chosen!r} is not.")
-    replaced = publishing.publish(
-        store,
-        chosen,
-        payload.dump_function(function, {}),
-        function_name=target,
-        python=payload.PYTHON,
-        publisher=submitter(),
-    )
+    body = payload.dump_function(function, {})
+    keyring = payload.Keyring.from_settings(Settings.from_environment())
+    row = {
+        "name": chosen,
+        "function_name": target,
+        "python": payload.PYTHON,
+        "published_by": submitter(),
+        "signature": keyring.sign_published(chosen, body, payload.PYTHON),
+    }
+    replaced = publishing.publish(store, body, row)
     return chosen, replaced
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,8 @@ from rxsql.client.context import RxInSqlServer, RxLocalSeq, resolve
 from rxsql.client.submitting import job_row, send
 from rxsql.client.waiting import wait_for
 from rxsql.errors import ArgumentsError, JobCanceledError, NotSupportedError
-from rxsql.models import JobKind, NewScript, NewTask, RxRemoteJobStatus
+from rxsql.kinds import JobKind, NewScript
+from rxsql.models import NewTask, RxRemoteJobStatus
 from rxsql.scripts import reading, runner, writing
 from rxsql.scripts.columns import parse_header
 from rxsql.scripts.need import pandas
@@ -24,6 +24,8 @@ from rxsql.store import scripts as stored
 from rxsql.store.engine import open_store
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from pandas import DataFrame
 
     from rxsql.client.handle import RxRemoteJob
@@ -101,7 +103,9 @@ def rx_execute_script(
     if isinstance(where, RxLocalSeq):
         return _run_here(new)
     if not isinstance(where, RxInSqlServer):
-        raise NotSupportedError(f"A {type(where).__name__} runs no scripts. Name an RxInSqlServer context or RxLocalSeq.")
+        raise NotSupportedError(
+            f"A {type(where).__name__} runs no scripts. Name an RxInSqlServer context or RxLocalSeq."
+        )
     job = _submit(where, new)
     if not where.wait:
         return job
@@ -179,12 +183,16 @@ def take_script_result(store: Store, job: Job, *, auto_cleanup: bool) -> ScriptR
 def _result(tables: list[list[Page]], parameters: list[Page], console: str) -> ScriptResult:
     frames = [reading.frame_of(pages) for pages in tables]
     full = [frame for frame in frames if len(frame.columns)] or frames
-    output = pandas().concat(full, ignore_index=True) if len(full) > 1 else (full or [pandas().DataFrame()])[0]
+    output = (
+        pandas().concat(full, ignore_index=True) if len(full) > 1 else (full or [pandas().DataFrame()])[0]
+    )
     values: dict[str, Any] = {}
     for page in parameters:
         (row,) = json.loads(page.body)
         columns = parse_header(page.header)
-        values = {column.name: reading.value_of(column, cell) for column, cell in zip(columns, row, strict=True)}
+        values = {
+            column.name: reading.value_of(column, cell) for column, cell in zip(columns, row, strict=True)
+        }
     return ScriptResult(output, values, console)
 
 

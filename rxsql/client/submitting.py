@@ -7,12 +7,15 @@ import json
 import secrets
 import socket
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rxsql import payload
 from rxsql.client import autostart, watch
 from rxsql.client.handle import RxRemoteJob, remember
+from rxsql.errors import LimitError
 from rxsql.models import NewJob, NewTask
+from rxsql.payload import signing
 from rxsql.settings import Settings
 from rxsql.store.engine import open_store
 from rxsql.store.submission import add_job
@@ -22,6 +25,9 @@ if TYPE_CHECKING:
 
     from rxsql.client.context import RxInSqlServer
     from rxsql.client.runs import Runs
+
+
+_RECENT_SECONDS = 1.0  # a worker that was there so short a time ago can be started
 
 
 def submit(
@@ -37,16 +43,21 @@ def submit(
 
     Raises:
         PayloadError: The function or an argument cannot be pickled; nothing was stored.
+        SettingsError: The signing keys cannot be used; nothing was stored.
         JobExistsError: The context's `job_id` is taken; nothing was stored.
         StoreError: The store cannot be used.
         WorkerStartError: No worker is alive, and none could be started; nothing was stored.
     """
+    settings = Settings.from_environment()
+    most = settings.payload_mb
     new = job_row(
         where,
         name=payload.name_of(function),
-        function=payload.dump_function(function, local_state),
-        shared_input=payload.dump_arguments(plan.shared, None) if plan.shared else None,
-        tasks=_tasks(plan, chunk),
+        function=payload.checked(payload.dump_function(function, local_state), most, "The function"),
+        shared_input=payload.checked(payload.dump_arguments(plan.shared, None), most, "What all runs share")
+        if plan.shared
+        else None,
+        tasks=_tasks(plan, chunk, most),
         has_inputs=plan.differ,
         continue_on_failure=go_on,
         python=payload.PYTHON,
@@ -73,9 +84,13 @@ def job_row(where: RxInSqlServer, **own: Any) -> NewJob:
 
 def send(where: RxInSqlServer, new: NewJob, *, stacklevel: int = 4) -> RxRemoteJob:
     """Put a new job into its store and see to it that somebody works there; errors as in `submit`."""
+    settings = Settings.from_environment()
+    if settings.max_runs and new.run_count > settings.max_runs:
+        raise LimitError(f"The job has {new.run_count:,} runs", f"RXSQL_MAX_RUNS of {settings.max_runs:,}")
+    new = _signed(new, payload.Keyring.from_settings(settings))
     store = open_store(where.store)
-    autostart.ensure_worker(store)
-    add_job(store, new, inline_bytes=Settings.from_environment().inline_bytes)
+    autostart.ensure_worker(store, unless_seen_seconds=_RECENT_SECONDS)
+    add_job(store, new, inline_bytes=settings.inline_bytes)
     job = RxRemoteJob(where, new.job_id)
     remember(job)
     # Once more: the worker may have been idle for long, and have left just before the job came in.
@@ -85,16 +100,45 @@ def send(where: RxInSqlServer, new: NewJob, *, stacklevel: int = 4) -> RxRemoteJ
     return job
 
 
-def _tasks(plan: Runs, chunk: int) -> list[NewTask]:
+def _signed(job: NewJob, keyring: payload.Keyring) -> NewJob:
+    """Return the job with its signature and those of its inputs, where there is a key."""
+    signature = keyring.sign_job(job)
+    if signature is None:
+        return job
+    shared = job.shared_input
+    if shared is not None:
+        shared = keyring.seal(shared, signing.shared_input(job.job_id))
+    tasks = [_sealed(task, number, job.job_id, keyring) for number, task in enumerate(job.tasks)]
+    return replace(job, shared_input=shared, tasks=tasks, signature=signature)
+
+
+def _sealed(task: NewTask, number: int, job_id: str, keyring: payload.Keyring) -> NewTask:
+    if task.input is None:
+        return task
+    subject = signing.task_input(job_id, number, task.first_run, task.run_count)
+    return NewTask(
+        first_run=task.first_run, run_count=task.run_count, input=keyring.seal(task.input, subject)
+    )
+
+
+def _tasks(plan: Runs, chunk: int, most: int) -> list[NewTask]:
     """Cut the runs into tasks, each with the arguments of its runs as one payload."""
     dumper = payload.Dumper()
     tasks = []
     with payload.by_value():
         for first in range(0, len(plan), chunk):
             own = plan.own[first : first + chunk]
-            body = _dump_rows(dumper, own, first) if plan.differ else None
+            body = None
+            if plan.differ:
+                body = payload.checked(_dump_rows(dumper, own, first), most, _input_of(first, len(own)))
             tasks.append(NewTask(first_run=first, run_count=len(own), input=body))
     return tasks
+
+
+def _input_of(first_run: int, count: int) -> str:
+    return (
+        f"The input of run {first_run}" if count == 1 else f"The input of the {count} runs from {first_run}"
+    )
 
 
 def _dump_rows(dumper: payload.Dumper, rows: list[dict[str, Any]], first_run: int) -> bytes:

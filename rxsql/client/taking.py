@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rxsql import payload
 from rxsql.client import collecting, waiting
 from rxsql.client.handle import JobInfo, RxRemoteJob, forget, id_of, store_of
-from rxsql.errors import JobCanceledError, JobFailedError
 from rxsql.client.scripts import ScriptResult, take_script_result
-from rxsql.models import JobKind, RxRemoteJobStatus
+from rxsql.errors import JobCanceledError, JobFailedError
+from rxsql.kinds import JobKind
+from rxsql.models import RxRemoteJobStatus
 from rxsql.store import jobs
 
 if TYPE_CHECKING:
@@ -28,8 +28,9 @@ def rx_get_job_results(
         auto_cleanup: Whether to remove the job's results and output afterwards; None: as the job's context said.
 
     Returns:
-        The list of the runs' values as from `rx_exec`; of a script or published function a `ScriptResult`; or, where there are none to be had, a message that says whether
-        the job is unfinished, has failed, was canceled, or was purged.
+        The list of the runs' values as from `rx_exec`; of a script or published function a `ScriptResult`; or, where
+        there are none to be had, a message that says whether the job is unfinished, has failed, was canceled, or was
+        purged.
 
     Raises:
         JobNotFoundError: The job's store does not know it.
@@ -105,5 +106,5 @@ def failure(store: Store, job: Job) -> JobFailedError:
     if first is None or first.error is None or first.error not in (job.error or ""):
         return JobFailedError(job.job_id, job.error or "it failed")
     error = JobFailedError(job.job_id, job.error or "it failed", first.traceback or "")
-    error.__cause__ = payload.load_error(first.error, first.traceback, first.value)
+    error.__cause__ = collecting.Reader(job.job_id).error(first)
     return error

@@ -4,7 +4,7 @@ A frame is a small plain header and a body. The header, with a checksum over the
 unpickled: damaged bytes and payloads of another Python minor version are refused by name, not by a crash.
 """
 
-from rxsql.errors import PayloadError, PayloadVersionError
+from rxsql.errors import PayloadError, PayloadVersionError, SignatureError
 from rxsql.payload.calls import (
     dump_arguments,
     dump_function,
@@ -15,7 +15,9 @@ from rxsql.payload.calls import (
 )
 from rxsql.payload.exceptions import DumpedError, dump_error, load_error, texts_of
 from rxsql.payload.frames import PYTHON, Header, frame, read_header
+from rxsql.payload.limits import checked
 from rxsql.payload.modules import by_value
+from rxsql.payload.signing import Keyring
 from rxsql.payload.values import Dumper, dump, is_picklable, load
 
 __all__ = [
@@ -23,9 +25,12 @@ __all__ = [
     "DumpedError",
     "Dumper",
     "Header",
+    "Keyring",
     "PayloadError",
     "PayloadVersionError",
+    "SignatureError",
     "by_value",
+    "checked",
     "dump",
     "dump_arguments",
     "dump_error",

@@ -9,6 +9,8 @@ from rxsql.errors import RemoteTraceback, RunError
 from rxsql.payload.values import dump, load
 
 _LONGEST_TEXT = 4000  # characters
+_LONGEST_TRACE = 200_000
+_LARGEST_PAYLOAD = 16 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,8 @@ def dump_error(error: BaseException, *, skip_frames: int = 0) -> DumpedError:
     text, trace = texts_of(error, skip_frames=skip_frames)
     try:
         payload = dump(error.with_traceback(None))
+        if len(payload) > _LARGEST_PAYLOAD:
+            return DumpedError(text, trace, None)
         # An exception that cannot be rebuilt must be noticed here, not at the client.
         rebuilt = load(payload)
     except Exception:  # noqa: BLE001 - its __reduce__ may raise anything
@@ -48,7 +52,15 @@ def texts_of(error: BaseException, *, skip_frames: int = 0) -> tuple[str, str]:
     except Exception:  # noqa: BLE001 - an exception's __str__ may raise anything
         text = type(error).__name__
         trace = f"{text} (its own text could not be made)\n"
-    return text[:_LONGEST_TEXT], trace
+    return text[:_LONGEST_TEXT], _cut(trace)
+
+
+def _cut(trace: str) -> str:
+    """Return a traceback with its middle left out where it is too long to be read."""
+    if len(trace) <= _LONGEST_TRACE:
+        return trace
+    half = _LONGEST_TRACE // 2
+    return f"{trace[:half]}\n[rxsql left out {len(trace) - 2 * half:,} characters here]\n{trace[-half:]}"
 
 
 def load_error(text: str, trace: str | None, payload: bytes | None) -> BaseException:

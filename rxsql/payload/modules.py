@@ -40,8 +40,9 @@ _seen: tuple[int, list[ModuleType]] = (-1, [])
 def _user_modules() -> list[ModuleType]:
     global _seen  # noqa: PLW0603 - a cache keyed by how many modules there are
     if _seen[0] != len(sys.modules):
-        modules = [module for module in list(sys.modules.values()) if is_users(module)]
-        _seen = (len(sys.modules), modules)
+        # By name: a module may stand in sys.modules under a second one, and is registered once.
+        modules = {module.__name__: module for module in list(sys.modules.values()) if is_users(module)}
+        _seen = (len(sys.modules), list(modules.values()))
     return _seen[1]
 
 

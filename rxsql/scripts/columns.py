@@ -39,7 +39,9 @@ _SYNONYMS = {
     "time without time zone": "time",
     "dec": "decimal",
 }
-_DECLARED = re.compile(r"\s*([A-Za-z][A-Za-z0-9_ ]*?)\s*(?:\(\s*(max|\d+)\s*(?:,\s*(\d+)\s*)?\))?\s*", re.IGNORECASE)
+_DECLARED = re.compile(
+    r"\s*([A-Za-z][A-Za-z0-9_ ]*?)\s*(?:\(\s*(max|\d+)\s*(?:,\s*(\d+)\s*)?\))?\s*", re.IGNORECASE
+)
 MAX = -1  # the length of varchar(max)
 
 
@@ -102,4 +104,6 @@ def parse_header(header: str) -> list[SqlColumn]:
 
 def _column(name: str, type_name: str, size: int | None = None, scale: int | None = None) -> SqlColumn:
     declared = SqlColumn.declared(str(name), type_name)
-    return SqlColumn(declared.name, declared.type, declared.size if size is None else size, scale or declared.scale)
+    return SqlColumn(
+        declared.name, declared.type, declared.size if size is None else size, scale or declared.scale
+    )

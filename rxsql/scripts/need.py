@@ -17,19 +17,19 @@ def pandas() -> Any:
         ScriptError: It cannot be imported here.
     """
     try:
-        import pandas as found  # noqa: PLC0415 - an optional library, and slow to import
+        import pandas as pd  # noqa: PLC0415 - an optional library, and slow to import
     except ImportError as error:
         raise ScriptError(
             f"Scripts need pandas, which {sys.executable} cannot import ({error}). "
             f"Install it there: {sys.executable} -m pip install 'rxsql[scripts]'"
         ) from None
-    return found
+    return pd
 
 
 @cache
 def numpy() -> Any:
     """Return the module numpy, which comes with pandas."""
     pandas()
-    import numpy as found  # noqa: PLC0415
+    import numpy as np  # noqa: PLC0415
 
-    return found
+    return np

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import decimal
 import json
 from typing import TYPE_CHECKING, Any
@@ -59,7 +59,9 @@ def _frame_of_objects(page: Page) -> DataFrame:
         names = list(dict.fromkeys(name for row in rows for name in row))
         columns = [_guess(name, [row.get(name) for row in rows]) for name in names]
     except (ValueError, TypeError, AttributeError) as error:
-        raise ScriptError(f"The input is no JSON array of objects: {error}. It is {page.body[:200]!r}.") from None
+        raise ScriptError(
+            f"The input is no JSON array of objects: {error}. It is {page.body[:200]!r}."
+        ) from None
     made = pandas().DataFrame(dict(enumerate(columns)), index=range(len(rows)))
     made.columns = names
     return made
@@ -110,7 +112,9 @@ def _converted(column: SqlColumn, cells: Sequence[Any]) -> list[Any]:
     try:
         return [None if cell is None else convert(cell) for cell in cells]
     except (ValueError, TypeError, ArithmeticError) as error:
-        raise ScriptError(f"The column {column.name!r} has a value that is no {column.type}: {error}.") from None
+        raise ScriptError(
+            f"The column {column.name!r} has a value that is no {column.type}: {error}."
+        ) from None
 
 
 def _bit(cell: Any) -> bool:
@@ -123,7 +127,7 @@ def _text(cell: Any) -> str:
 
 def _moment(cell: str) -> str:
     # SQLite and people write text; it is looked at before numpy makes a number of it.
-    datetime.datetime.fromisoformat(cell[:_MICROSECONDS])
+    dt.datetime.fromisoformat(cell[:_MICROSECONDS])
     return cell
 
 
@@ -139,7 +143,7 @@ _CONVERT: dict[str, Callable[[Any], Any]] = {
     **dict.fromkeys(sql.BINARIES, lambda cell: bytes.fromhex(cell.removeprefix("0x").removeprefix("\\x"))),
     **dict.fromkeys(sql.MOMENTS, _moment),
     "bit": _bit,
-    "date": lambda cell: datetime.date.fromisoformat(cell[:10]),
+    "date": lambda cell: dt.date.fromisoformat(cell[:10]),
     "time": SqlTime.parse,
     "datetimeoffset": _offset_moment,
 }

@@ -150,7 +150,9 @@ def _output_cell(parameter: Parameter, value: Any) -> tuple[SqlColumn, Any]:
     try:
         reading.value_of(declared, cell)  # it must be one of its type
     except ScriptError as error:
-        raise ScriptError(f"The OUTPUT parameter {parameter.name!r} is no {parameter.declaration}: {error}") from None
+        raise ScriptError(
+            f"The OUTPUT parameter {parameter.name!r} is no {parameter.declaration}: {error}"
+        ) from None
     return declared, cell
 
 
@@ -220,4 +222,6 @@ def prepare(kind: str, spec: bytes, function: Callable[..., Any] | None) -> Scri
         return Script(details)
     if kind == PUBLISHED and function is not None:
         return Published(details, function)
-    raise ScriptError(f"A job of the kind {kind!r} cannot be run by this version of rxsql. Upgrade the worker.")
+    raise ScriptError(
+        f"A job of the kind {kind!r} cannot be run by this version of rxsql. Upgrade the worker."
+    )

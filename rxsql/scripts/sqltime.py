@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 from typing import Self
 
 _DIGITS = 7
 
 
-class SqlTime(datetime.time):
+class SqlTime(dt.time):
     """A `datetime.time` that knows its ten millionths of a second.
 
     Example:
@@ -21,11 +21,11 @@ class SqlTime(datetime.time):
     last_digit: int
 
     @classmethod
-    def parse(cls, text: str) -> datetime.time | Self:
+    def parse(cls, text: str) -> dt.time | Self:
         """Return a time of its text; a plain `datetime.time` where that holds it all."""
         whole, _, fraction = text.partition(".")
         digits = fraction.ljust(_DIGITS, "0")
-        plain = datetime.time.fromisoformat(whole).replace(microsecond=int(digits[:6]))
+        plain = dt.time.fromisoformat(whole).replace(microsecond=int(digits[:6]))
         if digits[6] == "0":
             return plain
         made = cls(plain.hour, plain.minute, plain.second, plain.microsecond)
@@ -45,18 +45,18 @@ class SqlTime(datetime.time):
         return f"SqlTime({self.isoformat()!r})"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, datetime.time) and self._exact() == _exact(other)
+        return isinstance(other, dt.time) and self._exact() == _exact(other)
 
-    def __lt__(self, other: datetime.time) -> bool:
+    def __lt__(self, other: dt.time) -> bool:
         return self._exact() < _exact(other)
 
-    def __le__(self, other: datetime.time) -> bool:
+    def __le__(self, other: dt.time) -> bool:
         return self._exact() <= _exact(other)
 
-    def __gt__(self, other: datetime.time) -> bool:
+    def __gt__(self, other: dt.time) -> bool:
         return self._exact() > _exact(other)
 
-    def __ge__(self, other: datetime.time) -> bool:
+    def __ge__(self, other: dt.time) -> bool:
         return self._exact() >= _exact(other)
 
     def __hash__(self) -> int:
@@ -66,5 +66,5 @@ class SqlTime(datetime.time):
         return self.hour, self.minute, self.second, self.microsecond, getattr(self, "last_digit", 0)
 
 
-def _exact(other: datetime.time) -> tuple[int, int, int, int, int]:
+def _exact(other: dt.time) -> tuple[int, int, int, int, int]:
     return other.hour, other.minute, other.second, other.microsecond, getattr(other, "last_digit", 0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import decimal
 import json
 import math
@@ -158,7 +158,7 @@ def _kind(value: Any) -> type:
 
 
 _ORDER: tuple[type, ...] = (
-    *(bool, int, float, decimal.Decimal, str, datetime.datetime, datetime.date, datetime.time),
+    *(bool, int, float, decimal.Decimal, str, dt.datetime, dt.date, dt.time),
     *(bytes, uuid.UUID),
 )
 _Made = tuple[SqlColumn, "Callable[[Any], Any]"]
@@ -187,17 +187,21 @@ def _of_decimals(name: str, values: Iterable[decimal.Decimal]) -> _Made:
             f"The column {name!r} needs {whole + scale} digits, and decimal has {_MOST_DIGITS}. Round it, or convert "
             "it to text."
         )
-    return SqlColumn(name, "decimal", max(1, whole + scale), scale), lambda value: f"{decimal.Decimal(value):f}"
+    return SqlColumn(
+        name, "decimal", max(1, whole + scale), scale
+    ), lambda value: f"{decimal.Decimal(value):f}"
 
 
-def _of_datetimes(name: str, values: Iterable[datetime.datetime]) -> _Made:
+def _of_datetimes(name: str, values: Iterable[dt.datetime]) -> _Made:
     zones = {value.tzinfo is None for value in values}
     if len(zones) > 1:
-        raise ScriptError(f"The column {name!r} has times with and without a time zone. Give all of them one.")
+        raise ScriptError(
+            f"The column {name!r} has times with and without a time zone. Give all of them one."
+        )
     return SqlColumn(name, "datetime2" if zones == {True} else "datetimeoffset", 7), _iso
 
 
-def _iso(value: datetime.datetime) -> str:
+def _iso(value: dt.datetime) -> str:
     """Return a moment with seven digits, and its offset where it has one."""
     digit = getattr(value, "nanosecond", 0) // 100
     plain = f"{value:%H:%M:%S}.{value.microsecond:06}{digit}"
@@ -217,7 +221,10 @@ _MAKERS: dict[type, Callable[[str, Any], _Made]] = {
     str: lambda name, _: (SqlColumn(name, "nvarchar", MAX), str),
     bytes: _of_bytes,
     uuid.UUID: lambda name, _: (SqlColumn(name, "uniqueidentifier"), str),
-    datetime.datetime: _of_datetimes,
-    datetime.date: lambda name, _: (SqlColumn(name, "date"), lambda value: value.isoformat()),
-    datetime.time: lambda name, _: (SqlColumn(name, "time", 7), lambda value: (value.replace(tzinfo=None) if value.tzinfo else value).isoformat()),
+    dt.datetime: _of_datetimes,
+    dt.date: lambda name, _: (SqlColumn(name, "date"), lambda value: value.isoformat()),
+    dt.time: lambda name, _: (
+        SqlColumn(name, "time", 7),
+        lambda value: (value.replace(tzinfo=None) if value.tzinfo else value).isoformat(),
+    ),
 }

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import sqlalchemy as sa
 
-from rxsql.errors import NotSupportedError, SchemaVersionError, StoreError
+from rxsql.errors import NotSupportedError, SchemaVersionError, StoreError, StoreRefusedError
 from rxsql.settings import Settings, default_store
 from rxsql.store import sqlfiles
 from rxsql.store.tables import SCHEMA_VERSION
@@ -68,6 +68,9 @@ class Dialect(Protocol):
     def wakeup(self, engine: Engine, own: str) -> Wakeup:
         """Return a new hint for changes by others than the sender `own`."""
 
+    def close(self) -> None:
+        """Give back what stands ready to be used again."""
+
     def translate(self, error: sa.exc.DBAPIError) -> StoreError:
         """Say a driver's error in rxsql's words."""
 
@@ -110,6 +113,8 @@ class Store:
             yield
         except sa.exc.DBAPIError as error:
             raise self.dialect.translate(error) from error
+        except OverflowError as error:  # SQLite's driver, of more than 2 GB
+            raise StoreRefusedError(f"The store {self.label} refused a value: {error}") from error
 
     def sql(self, name: str) -> sa.TextClause:
         """Return a statement of this dialect by its file's name."""
@@ -131,6 +136,7 @@ class Store:
 
     def close(self) -> None:
         """Close all connections."""
+        self.dialect.close()
         self._engine.dispose()
 
 

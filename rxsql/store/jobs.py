@@ -8,22 +8,21 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from rxsql.errors import JobNotFoundError
-from rxsql.models import ConsoleChunk, Job, JobKind, Outcome, Purged, RxRemoteJobStatus
+from rxsql.kinds import JobKind
+from rxsql.models import ConsoleChunk, Job, Outcome, Purged, RxRemoteJobStatus
 from rxsql.store.retry import retried
+from rxsql.store.scripttables import frames, published, scripts, waiters
 from rxsql.store.tables import (
     Key,
     console_chunks,
-    frames,
+    crash_rows,
     functions,
     inputs,
     job_progress,
     jobs,
     now,
-    published,
     results,
-    scripts,
     task_rows,
-    waiters,
     workers,
 )
 from rxsql.store.tasks import end_open_job
@@ -75,7 +74,8 @@ _CONSOLE = (
     .limit(sa.bindparam("page", type_=sa.Integer))
 )
 _DROP_ARTIFACTS = [
-    sa.delete(table).where(table.c.job_key == _OF_JOB) for table in (results, console_chunks, inputs, frames, scripts, waiters)
+    sa.delete(table).where(table.c.job_key == _OF_JOB)
+    for table in (results, console_chunks, inputs, crash_rows, frames, scripts, waiters)
 ]
 _DROP_TASKS = sa.delete(task_rows).where(task_rows.c.job_key == _OF_JOB)
 _MARK_PURGED = (
@@ -198,19 +198,27 @@ def fetch_console(store: Store, job_key: int, *, after: int, limit: int) -> list
         ]
 
 
-@retried
 def cancel(store: Store, job_id: str) -> bool:
     """Cancel an open job and remove what it stored; return False when it had ended already.
 
     Raises:
         JobNotFoundError: The store does not know the id.
     """
-    with store.write() as connection:
-        job = _found(connection, store, job_id)
-        if not end_open_job(connection, store, job.job_key, RxRemoteJobStatus.CANCELED, None):
-            return False
-        _delete_artifacts(connection, job.job_key)
-    return True
+    tries = 0
+
+    @retried
+    def end() -> bool:
+        nonlocal tries
+        tries += 1
+        with store.write() as connection:
+            job = _found(connection, store, job_id)
+            if end_open_job(connection, store, job.job_key, RxRemoteJobStatus.CANCELED, None):
+                _delete_artifacts(connection, job.job_key)
+                return True
+            # The try before may have been committed, and its answer lost with the connection.
+            return tries > 1 and RxRemoteJobStatus(job.status) is RxRemoteJobStatus.CANCELED
+
+    return end()
 
 
 @retried

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from rxsql.models import PublishedFunction
+from rxsql.kinds import PublishedFunction
 from rxsql.store.retry import retried
-from rxsql.store.tables import functions, jobs, published
+from rxsql.store.scripttables import published
+from rxsql.store.tables import functions, jobs
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rxsql.store.engine import Store
 
 _BY_NAME = published.c.name == sa.bindparam("known")
@@ -23,24 +26,24 @@ _UNUSED = sa.delete(functions).where(
 
 
 @retried
-def publish(store: Store, name: str, function: bytes, *, function_name: str, python: str, publisher: str) -> bool:
+def publish(store: Store, function: bytes, row: Mapping[str, Any]) -> bool:
     """Make a function callable by a name; return whether the name was another's before, which is replaced.
 
     Jobs that were submitted before keep the function they were submitted with.
+
+    Args:
+        store: Where.
+        function: The function's payload.
+        row: What `published` says of it, but for the hash.
     """
-    row: dict[str, Any] = {
-        "function_name": function_name,
-        "function_hash": hashlib.sha256(function).hexdigest(),
-        "python": python,
-        "published_by": publisher,
-    }
+    name, function_hash = row["name"], hashlib.sha256(function).hexdigest()
     with store.write() as connection:
-        body = {"function_hash": row["function_hash"], "body": function}
+        body = {"function_hash": function_hash, "body": function}
         connection.execute(store.sql("add_function"), body)
         old = connection.scalar(sa.select(published.c.function_hash).where(_BY_NAME), {"known": name})
         if old is not None:
             connection.execute(sa.delete(published).where(_BY_NAME), {"known": name})
-        connection.execute(sa.insert(published), {"name": name, **row})
+        connection.execute(sa.insert(published), {**row, "function_hash": function_hash})
         if old is not None:
             connection.execute(_UNUSED, {"hash": old})
     return old is not None

@@ -1,4 +1,4 @@
-"""Tries again while the store is out of reach; the one place where that is done."""
+"""Tries again while the store is out of reach, or others are in the way; the one place where that is done."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from functools import wraps
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-from rxsql.errors import StoreUnreachableError
+from rxsql.errors import StoreConflictError, StoreUnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,6 +18,7 @@ T = TypeVar("T")
 
 log = logging.getLogger("rxsql.store")
 _PAUSES = (0.05, 0.2, 0.5, 1.0, 2.0, 4.0)  # seconds, before jitter
+_SHORT_PAUSES = (0.01, 0.05, 0.2, 0.5)
 
 
 def retried(operation: Callable[P, T]) -> Callable[P, T]:
@@ -25,15 +26,33 @@ def retried(operation: Callable[P, T]) -> Callable[P, T]:
 
     For operations that may be done twice: reads, and writes that change nothing the second time.
     """
+    return _again(operation, StoreUnreachableError, _PAUSES)
 
+
+def retried_when_undone(operation: Callable[P, T]) -> Callable[P, T]:
+    """Try an operation again when the database has rolled it back for another's sake: after a deadlock, say.
+
+    For writes of one transaction that may not be done twice; after a lost connection they may have been done.
+    """
+    return _again(operation, StoreConflictError, _SHORT_PAUSES)
+
+
+def jittered(seconds: float) -> float:
+    """Return about as many seconds, so that those who were in each other's way come back at different times."""
+    return seconds * random.uniform(0.5, 1.5)  # noqa: S311 - no secret
+
+
+def _again(
+    operation: Callable[P, T], passing: type[StoreUnreachableError], pauses: tuple[float, ...]
+) -> Callable[P, T]:
     @wraps(operation)
     def again(*arguments: P.args, **options: P.kwargs) -> T:
-        for pause in _PAUSES:
+        for pause in pauses:
             try:
                 return operation(*arguments, **options)
-            except StoreUnreachableError as error:
+            except passing as error:
                 log.warning("store.retry operation=%s error=%s", operation.__name__, error)
-                time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - jitter, no secret
+                time.sleep(jittered(pause))
         return operation(*arguments, **options)
 
     return again

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
 from rxsql.errors import PayloadError
+from rxsql.kinds import script_digest
 from rxsql.scripts.pages import IN, Page, pack, unpack
 from rxsql.settings import Settings
 from rxsql.store.retry import retried
-from rxsql.store.tables import Key, frames, scripts
+from rxsql.store.scripttables import frames, scripts
+from rxsql.store.tables import Key
 from rxsql.storename import redacted
 
 if TYPE_CHECKING:
@@ -19,7 +22,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection
 
-    from rxsql.models import NewScript, RunOutcome
+    from rxsql.kinds import NewScript
+    from rxsql.models import RunOutcome
     from rxsql.store.engine import Store
 
 _OF_JOB = sa.bindparam("job_key", type_=Key)
@@ -74,8 +78,16 @@ def _add_pages(connection: Connection, store: Store, job_key: int, task: int, pa
         store.insert_many(connection, "insert_frames", [row])
 
 
-def spec_of(store: Store, job_key: int) -> bytes:
-    """Return what a child must know of a job's script, as JSON.
+@dataclass(frozen=True, slots=True)
+class StoredScript:
+    """A job's script: what a child must know of it, as JSON, and the hash that is signed."""
+
+    spec: bytes
+    digest: str
+
+
+def load_script(store: Store, job_key: int) -> StoredScript:
+    """Return a job's script.
 
     Raises:
         PayloadError: Somebody deleted or changed it; the job cannot be run.
@@ -88,9 +100,9 @@ def spec_of(store: Store, job_key: int) -> bytes:
         params = json.loads(row["params"])
     except ValueError:
         raise PayloadError(f"The parameters of the script are no JSON: {row['params'][:200]!r}.") from None
+    parts = [row[name] for name in ("language", "script", "input_name", "output_name", "params")]
     spec: dict[str, Any] = {**row, "params": params, "loopback": loopback_of(store)}
-    del spec["job_key"]
-    return json.dumps(spec).encode()
+    return StoredScript(json.dumps(spec).encode(), script_digest(*parts))
 
 
 def loopback_of(store: Store) -> str | None:
@@ -128,4 +140,3 @@ def abandoned_jobs(store: Store) -> list[int]:
     """Return the open jobs whose callers waited in the database and went away."""
     with store.read() as connection:
         return list(connection.scalars(store.sql("abandoned_jobs"), {"silent_seconds": SILENT_SECONDS}))
-

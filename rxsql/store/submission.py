@@ -107,6 +107,7 @@ def _add_row(connection: Connection, job: NewJob, function_hash: str) -> int:
         "context": job.context,
         "python": job.python,
         "function_hash": function_hash,
+        "signature": job.signature,
         "submitted_by": job.submitted_by,
     }
     inserted = connection.execute(_ADD_JOB, row).inserted_primary_key

@@ -88,7 +88,7 @@ class now(FunctionElement[datetime]):  # noqa: N801 - stands among SQL functions
 
 
 @compiles(now)
-def _compile_now(_element: now, compiler: Any, **_: Any) -> str:
+def _compilemade_now(_element: now, compiler: Any, **_: Any) -> str:
     return sqlfiles.query(compiler.dialect.name, "now")
 
 
@@ -97,7 +97,8 @@ Blob = LargeBinary().with_variant(VARBINARY("max"), "mssql")  # type: ignore[no-
 Key = BigInteger().with_variant(Integer(), "sqlite")
 
 
-def _now(name: str) -> Column[Any]:
+def made_now(name: str) -> Column[Any]:
+    """Return a column for when a row was made."""
     return Column(
         name, UtcDateTime, nullable=False, server_default=text("(STRFTIME('%Y-%m-%d %H:%M:%f', 'now'))")
     )
@@ -107,7 +108,7 @@ schema_version = Table(
     "schema_version",
     metadata,
     Column("version", Integer, nullable=False, autoincrement=False),
-    _now("installed_at"),
+    made_now("installed_at"),
     PrimaryKeyConstraint("version"),
 )
 
@@ -141,9 +142,10 @@ jobs = Table(
     Column("context", UnicodeText, nullable=False),
     Column("python", String(8), nullable=False),
     Column("function_hash", String(64), nullable=False),
+    Column("signature", String(160)),
     Column("submitted_by", Unicode(256), nullable=False),
     Column("error", UnicodeText),
-    _now("created_at"),
+    made_now("created_at"),
     Column("started_at", UtcDateTime),
     Column("finished_at", UtcDateTime),
     Column("purged_at", UtcDateTime),
@@ -165,8 +167,9 @@ workers = Table(
     Column("version", String(32), nullable=False),
     Column("slots", Integer, nullable=False),
     Column("lease_seconds", Float, nullable=False),
-    _now("started_at"),
-    _now("heartbeat_at"),
+    Column("last_report", Key, nullable=False, server_default="0"),
+    made_now("started_at"),
+    made_now("heartbeat_at"),
     Column("stopped_at", UtcDateTime),
     PrimaryKeyConstraint("worker_key"),
     UniqueConstraint("worker_id"),
@@ -240,56 +243,27 @@ console_chunks = Table(
     Column("first_line", Integer, nullable=False),
     Column("lines", UnicodeText, nullable=False),
     Column("partial", Flag, nullable=False),
-    _now("written_at"),
+    made_now("written_at"),
     PrimaryKeyConstraint("chunk_key"),
     CheckConstraint("stream IN ('stdout', 'stderr')", name="ck_console_chunks_stream"),
 )
 Index("ix_console_chunks_job_key", console_chunks.c.job_key, console_chunks.c.chunk_key)
 
-scripts = Table(
-    "scripts",
+crash_rows = Table(
+    "crash_rows",
     metadata,
     Column("job_key", Key, nullable=False),
-    Column("language", Unicode(128), nullable=False),
-    Column("script", UnicodeText),
-    Column("input_name", Unicode(128), nullable=False),
-    Column("output_name", Unicode(128), nullable=False),
-    Column("params", UnicodeText, nullable=False),
-    PrimaryKeyConstraint("job_key"),
-)
-
-frames = Table(
-    "frames",
-    metadata,
-    Column("job_key", Key, nullable=False),
-    Column("direction", String(8), nullable=False),
     Column("task", Integer, nullable=False),
-    Column("page", Integer, nullable=False),
-    Column("row_count", Integer, nullable=False),
-    Column("header", UnicodeText, nullable=False),
-    Column("body", UnicodeText, nullable=False),
-    PrimaryKeyConstraint("job_key", "direction", "task", "page"),
-    CheckConstraint("direction IN ('in', 'out', 'param')", name="ck_frames_direction"),
-)
-
-waiters = Table(
-    "waiters",
-    metadata,
-    Column("job_key", Key, nullable=False),
-    _now("seen_at"),
-    PrimaryKeyConstraint("job_key"),
-)
-
-published = Table(
-    "published",
-    metadata,
-    Column("name", Unicode(128), nullable=False),
-    Column("function_name", Unicode(256), nullable=False),
-    Column("function_hash", String(64), nullable=False),
-    Column("python", String(8), nullable=False),
-    Column("published_by", Unicode(256), nullable=False),
-    _now("published_at"),
-    PrimaryKeyConstraint("name"),
+    Column("run", Integer, nullable=False),
+    Column("attempt", SmallInteger().with_variant(Integer(), "sqlite"), nullable=False),
+    Column("worker_key", Key, nullable=False),
+    Column("exit_code", Integer),
+    Column("exit_signal", String(16)),
+    Column("peak_kib", Key),
+    Column("stacks", UnicodeText),
+    Column("last_lines", UnicodeText),
+    made_now("died_at"),
+    PrimaryKeyConstraint("job_key", "task", "run", "attempt"),
 )
 
 job_progress = Table(
@@ -299,3 +273,5 @@ job_progress = Table(
     Column("done_runs", Integer),
     Column("failed_runs", Integer),
 )
+
+from rxsql.store import scripttables as scripttables  # noqa: E402, PLC0414 - all tables are in `metadata` then

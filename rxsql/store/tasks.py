@@ -1,4 +1,4 @@
-"""The worker's operations on tasks: look for work, take slots, claim, report ends, give back, take from the dead."""
+"""The worker's operations on tasks: look for work, take slots, claim, report ends, give back."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ import sqlalchemy as sa
 
 from rxsql.models import OpenJob, RxRemoteJobStatus, Task, Written
 from rxsql.store import scripts
-from rxsql.store.tables import Key, inputs, jobs, now, results, slots, task_rows
+from rxsql.store.crashes import add_crashes
+from rxsql.store.readable import readable
+from rxsql.store.retry import retried_when_undone
+from rxsql.store.tables import Key, inputs, jobs, now, results, slots, task_rows, workers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -38,14 +41,17 @@ _START_JOB = (
 )
 _DROP_SLOTS = sa.delete(slots).where(slots.c.job_key == _OF_JOB)
 _DROP_OWN_SLOTS = _DROP_SLOTS.where(slots.c.worker_key == _OF_WORKER)
-_DROP_WORKERS_SLOTS = sa.delete(slots).where(slots.c.worker_key == _OF_WORKER)
 _INPUTS = sa.select(inputs.c.task, inputs.c.body).where(
     inputs.c.job_key == _OF_JOB, inputs.c.task.in_(sa.bindparam("tasks", expanding=True))
 )
-_RUNS_DONE = sa.select(results.c.run).where(
+_RUNS_DONE = sa.select(results.c.run, results.c.error).where(
     results.c.job_key == _OF_JOB, results.c.run.between(sa.bindparam("first"), sa.bindparam("last"))
 )
-_NUL = "\N{SYMBOL FOR NULL}"
+_COUNT_REPORT = (
+    sa.update(workers)
+    .where(workers.c.worker_key == sa.bindparam("key"), workers.c.last_report < sa.bindparam("number"))
+    .values(last_report=sa.bindparam("number"))
+)
 
 
 def open_jobs(store: Store, worker_key: int, python: str, *, limit: int) -> list[OpenJob]:
@@ -56,6 +62,7 @@ def open_jobs(store: Store, worker_key: int, python: str, *, limit: int) -> list
         return [OpenJob(row[0], row[1], row[2], row[3], bool(row[4])) for row in rows]
 
 
+@retried_when_undone
 def claim(
     store: Store, worker_key: int, job_key: int, *, slots_wanted: int, limit: int, slots_held: int = 0
 ) -> tuple[int, list[Task]]:
@@ -100,6 +107,7 @@ def _take_slots(connection: Connection, store: Store, worker_key: int, job_key: 
     return granted
 
 
+@retried_when_undone
 def release_slots(store: Store, worker_key: int, job_key: int) -> None:
     """Give up a job's slots."""
     with store.write(durable=False) as connection:
@@ -120,19 +128,18 @@ def held_tasks(store: Store, worker_key: int) -> list[Task]:
         return [Task(*row, None) for row in rows]
 
 
-def runs_with_results(store: Store, job_key: int, task: Task) -> set[int]:
-    """Return the runs of a task that an earlier attempt has finished."""
-    last = task.first_run + task.run_count - 1
+def runs_with_results(store: Store, job_key: int, task: Task) -> dict[int, str | None]:
+    """Return the runs of a task that an earlier attempt has ended, each with its error."""
+    parameters = {"job_key": job_key, "first": task.first_run, "last": task.first_run + task.run_count - 1}
     with store.read() as connection:
-        return set(
-            connection.scalars(_RUNS_DONE, {"job_key": job_key, "first": task.first_run, "last": last})
-        )
+        return {row.run: row.error for row in connection.execute(_RUNS_DONE, parameters)}
 
 
+@retried_when_undone
 def report(store: Store, worker_key: int, news: Report) -> Written:
     """Write back console lines, outcomes and ends of tasks in one transaction, and end the jobs that are done.
 
-    Of tasks that this worker does not hold any more, nothing is written.
+    Of tasks that this worker does not hold any more, nothing is written; a report sent again is written once.
     """
     durable = bool(news.outcomes or news.ends)
     with store.write(durable=durable) as connection:
@@ -144,14 +151,23 @@ def report(store: Store, worker_key: int, news: Report) -> Written:
         held |= _own_tasks(connection, store, worker_key, others)
         _insert_results(connection, store, [o for o in news.outcomes if (o.job_key, o.task) in held])
         scripts.add_outputs(connection, store, [o for o in news.outcomes if (o.job_key, o.task) in held])
-        _insert_console(connection, store, [c for c in news.chunks if (c.job_key, c.task) in held])
-        ended = _finish_jobs(connection, store, {end.job_key for end in news.ends})
+        chunks = [c for c in news.chunks if (c.job_key, c.task) in held]
+        if chunks and _is_first_time(connection, worker_key, news.number):
+            _insert_console(connection, store, chunks)
+        add_crashes(connection, store, worker_key, news.crashes)  # a fact, also of what was taken from it
+        ended = finish_jobs(connection, store, {end.job_key for end in news.ends})
         if ended or news.chunks:
             store.notify(connection)
     return Written(refused={(job_key, task) for job_key, task, _ in _touched(news)} - held, ended_jobs=ended)
 
 
-def _finish_jobs(connection: Connection, store: Store, job_keys: Iterable[int]) -> set[int]:
+def _is_first_time(connection: Connection, worker_key: int, number: int) -> bool:
+    """Whether a report was not written before: console lines have no key by which to know them again."""
+    return connection.execute(_COUNT_REPORT, {"key": worker_key, "number": number}).rowcount == 1
+
+
+def finish_jobs(connection: Connection, store: Store, job_keys: Iterable[int]) -> set[int]:
+    """End those jobs none of whose tasks is open, within a transaction that has locked them; return which."""
     ended = set()
     for job_key in job_keys:
         if connection.execute(store.sql("finish_job"), {"job_key": job_key}).one_or_none() is not None:
@@ -170,7 +186,7 @@ def _end_tasks(
 ) -> set[tuple[int, int]]:
     if not ends:
         return set()
-    rows = [[e.job_key, e.task, e.attempt, e.failed_runs, e.seconds, _readable(e.error)] for e in ends]
+    rows = [[e.job_key, e.task, e.attempt, e.failed_runs, e.seconds, readable(e.error)] for e in ends]
     accepted = connection.execute(
         store.sql("end_tasks"), {"ends": json.dumps(rows), "worker_key": worker_key}
     )
@@ -193,24 +209,19 @@ def _insert_results(connection: Connection, store: Store, outcomes: Sequence[Run
             "job_key": o.job_key,
             "run": o.outcome.run,
             "body": None if o.is_pages else o.outcome.value,
-            "error": _readable(o.outcome.error),
-            "traceback": _readable(o.outcome.traceback),
+            "error": readable(o.outcome.error),
+            "traceback": readable(o.outcome.traceback),
         }
         for o in outcomes
     ]
     store.insert_many(connection, "insert_results", rows)
 
 
-def _readable(text: str | None) -> str | None:
-    """Return text without what no database takes as text: NUL characters, and halves of surrogate pairs."""
-    return text.replace("\0", _NUL).encode(errors="replace").decode() if text else text
-
-
 def _insert_console(connection: Connection, store: Store, chunks: Sequence[ConsoleChunk]) -> None:
     rows = [
         {
             **asdict(chunk),
-            "lines": _readable(json.dumps(chunk.lines, ensure_ascii=False).replace(r"\u0000", _NUL)),
+            "lines": _lines(chunk.lines),
             "partial": int(chunk.partial),
         }
         for chunk in chunks
@@ -218,6 +229,14 @@ def _insert_console(connection: Connection, store: Store, chunks: Sequence[Conso
     store.insert_many(connection, "insert_console", rows)
 
 
+def _lines(lines: Sequence[str]) -> str:
+    text = json.dumps(lines, ensure_ascii=False)
+    if r"\u0000" in text:  # seldom, and perhaps what a line says
+        text = json.dumps([readable(line) for line in lines], ensure_ascii=False)
+    return readable(text)
+
+
+@retried_when_undone
 def release(store: Store, worker_key: int, tasks: Sequence[tuple[Task, int]]) -> None:
     """Give tasks back to the queue, each with the attempt count to go on from."""
     rows = [[task.job_key, task.task, task.attempt, attempt] for task, attempt in tasks]
@@ -225,6 +244,7 @@ def release(store: Store, worker_key: int, tasks: Sequence[tuple[Task, int]]) ->
         connection.execute(store.sql("release_tasks"), {"tasks": json.dumps(rows), "worker_key": worker_key})
 
 
+@retried_when_undone
 def end_job(store: Store, job_key: int, status: RxRemoteJobStatus, error: str | None) -> bool:
     """End an open job and its open tasks at once; return False when it had ended already."""
     with store.write() as connection:
@@ -243,18 +263,3 @@ def end_open_job(
     connection.execute(_DROP_SLOTS, {"job_key": job_key})
     store.notify(connection)
     return True
-
-
-def reap(store: Store, worker_key: int, error: str) -> None:
-    """Take back what a dead worker held: tasks return to the queue, or fail with `error` after their last attempt."""
-    with store.write() as connection:
-        rows = connection.execute(store.sql("reap_tasks"), {"worker_key": worker_key, "error": error}).all()
-        failed = [row for row in rows if row.status == RxRemoteJobStatus.FAILED]
-        lost = [
-            {"job_key": row.job_key, "run": run, "body": None, "error": error, "traceback": None}
-            for row in failed
-            for run in range(row.first_run, row.first_run + row.run_count)
-        ]
-        store.insert_many(connection, "insert_results", lost)
-        connection.execute(_DROP_WORKERS_SLOTS, {"worker_key": worker_key})
-        _finish_jobs(connection, store, {row.job_key for row in failed})

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from rxsql.models import Worker
-from rxsql.store.retry import retried
-from rxsql.store.tables import as_utc, now, workers
+from rxsql.store.retry import retried, retried_when_undone
+from rxsql.store.tables import as_utc, now, slots, workers
 
 if TYPE_CHECKING:
     from rxsql.store.engine import Store
@@ -21,11 +21,7 @@ _BEAT = (
     .where(workers.c.worker_key == sa.bindparam("key"), workers.c.stopped_at.is_(None))
     .values(heartbeat_at=now())
 )
-_STOP = (
-    sa.update(workers)
-    .where(workers.c.worker_key == sa.bindparam("key"), workers.c.stopped_at.is_(None))
-    .values(stopped_at=now())
-)
+_HOLDERS = sa.select(slots.c.worker_key).distinct()
 
 
 def this_host() -> str:
@@ -33,6 +29,7 @@ def this_host() -> str:
     return socket.gethostname()
 
 
+@retried_when_undone
 def register(
     store: Store, *, worker_id: str, python: str, version: str, slots: int, lease_seconds: float
 ) -> int:
@@ -51,18 +48,14 @@ def register(
     return int(inserted[0]) if inserted else 0
 
 
+@retried_when_undone
 def heartbeat(store: Store, worker_key: int) -> bool:
     """Renew a worker's lease; return False when it was taken for dead meanwhile."""
     with store.write(durable=False) as connection:
         return connection.execute(_BEAT, {"key": worker_key}).rowcount == 1
 
 
-def stop(store: Store, worker_key: int) -> None:
-    """Write down that a worker has ended, or is taken for dead."""
-    with store.write(durable=False) as connection:
-        connection.execute(_STOP, {"key": worker_key})
-
-
+@retried_when_undone
 def stop_if_idle(store: Store, worker_key: int) -> bool:
     """Take an idle worker off the list; return False when a job came in, and it must stay."""
     with store.write(durable=False) as connection:
@@ -96,15 +89,24 @@ def has_live_worker(store: Store, python: str) -> bool:
 
 
 def dead_workers(store: Store, *, but: int) -> list[Worker]:
-    """Return workers that did not stop and are not alive, among them earlier ones with this process's own number.
+    """Return workers that are not alive and were not taken back from; earlier ones with this process's number too.
+
+    One that was taken for dead may have claimed once more before it noticed; then it is among them again.
 
     Args:
         store: Where.
         but: The key of this process's own worker.
     """
-    unstopped = [w for w in list_workers(store) if w.stopped_at is None and w.worker_key != but]
+    with store.read() as connection:
+        holders = set(connection.scalars(_HOLDERS))
+    others = [w for w in list_workers(store) if w.worker_key != but]
     own = (this_host(), os.getpid())
-    return [worker for worker in unstopped if not worker.is_alive or (worker.host, worker.pid) == own]
+    return [
+        worker
+        for worker in others
+        if (worker.stopped_at is None and (not worker.is_alive or (worker.host, worker.pid) == own))
+        or (worker.stopped_at is not None and worker.worker_key in holders)
+    ]
 
 
 def _is_gone(host: str, pid: int) -> bool:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from rxsql.errors import PayloadError
-from rxsql.models import JobKind, RxRemoteJobStatus, WorkItem
+from rxsql.kinds import JobKind
+from rxsql.models import RxRemoteJobStatus, WorkItem
 from rxsql.store import scripts
 from rxsql.store.tables import SHARED_INPUT, Key, functions, inputs, jobs, now
 
@@ -40,23 +41,37 @@ def work_item(store: Store, job_key: int) -> WorkItem | None:
         row = connection.execute(_WORK_ITEM, {"job_key": job_key}).mappings().one_or_none()
     if row is None or RxRemoteJobStatus(row["status"]).is_final:
         return None
-    kind = JobKind(row["kind"])
+    kind = _kind(row["kind"])
+    script = None if kind is JobKind.FUNCTION else scripts.load_script(store, job_key)
     if row["function"] is None and kind is not JobKind.SCRIPT:
         raise PayloadError("The job's function was deleted from the store. Submit the job again.")
     return WorkItem(
         job_key=job_key,
         job_id=row["job_id"],
         function=row["function"] or b"",
-        shared_input=row["shared_input"] if kind is JobKind.FUNCTION else scripts.spec_of(store, job_key),
+        function_hash=row["function_hash"],
+        shared_input=row["shared_input"] if script is None else script.spec,
+        script_digest=None if script is None else script.digest,
+        run_count=row["run_count"],
         has_inputs=bool(row["has_inputs"]),
+        python=row["python"],
+        signature=row["signature"],
         num_tasks=row["num_tasks"],
         max_attempts=row["max_attempts"],
         continue_on_failure=bool(row["continue_on_failure"]),
         packages_to_load=_packages(row["packages_to_load"]),
         execution_timeout_seconds=row["execution_timeout_seconds"],
         seconds_left=_seconds_left(row),
+        name=row["name"],
         kind=kind,
     )
+
+
+def _kind(text: str) -> JobKind:
+    try:
+        return JobKind(text)
+    except ValueError:
+        raise PayloadError(f"A job of the kind {text!r} cannot be run by this version of rxsql.") from None
 
 
 def _packages(text: str) -> tuple[str, ...]:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import signal
 import sys
 from contextlib import suppress
+from typing import NoReturn
 
 from rxsql.errors import RxSqlError
 from rxsql.settings import Settings
+from rxsql.worker import isolation
 from rxsql.worker.pool import Pool
 
 
@@ -26,7 +29,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 def run(settings: Settings, *, exit_when_idle: bool = False, ready_fd: int | None = None) -> int:
     """Run a worker on the store that the settings name; return the exit code."""
+    isolation.hide()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _leave)  # until the supervisor listens
     pool = Pool(settings)  # first: the zygote starts while the store's libraries are imported
     try:
         from rxsql.store.engine import open_store  # noqa: PLC0415
@@ -36,17 +42,26 @@ def run(settings: Settings, *, exit_when_idle: bool = False, ready_fd: int | Non
         supervisor = Supervisor(
             open_store(settings.store or None), settings, pool, exit_when_idle=exit_when_idle
         )
+        supervisor.listen()  # before anybody is told that it is ready: they may send signals
     except RxSqlError as error:
         pool.close()
         print(f"rxsql worker: {error}", file=sys.stderr)  # noqa: T201
         return 1
-    supervisor.listen()  # before anybody is told that it is ready: they may send signals
+    except BaseException:
+        pool.close()
+        raise
     if ready_fd is not None:
         with suppress(OSError):  # who started it may be gone already
             os.write(ready_fd, b"ready")
             os.close(ready_fd)
     supervisor.run()
     return 0
+
+
+def _leave(number: int, _frame: object) -> NoReturn:
+    for other in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(other, signal.SIG_IGN)  # a second one must not disturb the cleaning up
+    raise SystemExit(128 + number)
 
 
 if __name__ == "__main__":

@@ -1,15 +1,20 @@
-"""A job as its worker sees it: what is claimed, who runs it, and how a process that ran it ended."""
+"""A job as its worker sees it: what is claimed, and who runs it."""
 
 from __future__ import annotations
 
-import signal
+import time
 from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from rxsql.worker import schedule
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rxsql.models import WorkItem
-    from rxsql.worker.pool import Child, Dispatch
+    from rxsql.worker.dispatch import Dispatch
+    from rxsql.worker.pool import Child
 
 
 @dataclass(slots=True)
@@ -23,6 +28,8 @@ class ActiveJob:
         share: How many children it should have here.
         slots: How many it may have here, as the store was told.
         more: Whether the store has queued tasks of it, as far as this worker knows.
+        is_careful: Whether it has tasks that were tried before. Nobody knows which of them killed their worker, so no
+            more of them are claimed than can run: only who was executing is blamed next time.
         mean_seconds: The moving mean of its tasks' lengths; None before the first has ended.
         backlog: Tasks that are claimed and not handed out.
         children: The children that serve it, those that leave included.
@@ -35,6 +42,7 @@ class ActiveJob:
     share: int = 0
     slots: int = 0
     more: bool = True
+    is_careful: bool = False
     mean_seconds: float | None = None
     backlog: deque[Dispatch] = field(default_factory=deque)
     children: list[Child] = field(default_factory=list)
@@ -44,6 +52,37 @@ class ActiveJob:
     def busy(self) -> bool:
         """Whether there is work in memory."""
         return bool(self.backlog) or any(child.in_flight for child in self.children)
+
+    @property
+    def idle_share(self) -> int:
+        """How many of its children have nothing to do, and nothing waiting for them."""
+        return max(0, self.share - self.at_work - len(self.backlog))
+
+    @property
+    def wanted(self) -> int:
+        """How many tasks to claim now; 0 while there are enough in memory."""
+        if not (self.more and self.share):
+            return 0
+        if self.is_careful:
+            return self.idle_share
+        limit = schedule.claim_limit(self.share, self.mean_seconds)
+        wanted = limit - len(self.backlog)
+        return wanted if wanted > limit // 2 else 0
+
+    def take_in(self, claimed: Sequence[Dispatch]) -> list[Dispatch]:
+        """Take what was claimed; return those that go back to the queue, because they are tried again one by one."""
+        tried = [dispatch for dispatch in claimed if dispatch.task.attempt > 1]
+        surplus = tried[self.idle_share :]
+        self.is_careful = bool(tried)
+        self.more = self.more or bool(surplus)
+        back = {dispatch.number for dispatch in surplus}
+        self.backlog.extend(dispatch for dispatch in claimed if dispatch.number not in back)
+        return surplus
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether its time is up."""
+        return self.deadline is not None and time.monotonic() >= self.deadline
 
     @property
     def dispatches(self) -> list[Dispatch]:
@@ -57,22 +96,3 @@ class ActiveJob:
     def at_work(self) -> int:
         """How many children have something to do."""
         return sum(bool(child.in_flight) for child in self.children)
-
-
-def describe_exit(code: int) -> str:
-    """Say how a process ended.
-
-    Example:
-        >>> describe_exit(3)
-        'exit code 3'
-        >>> describe_exit(-9)
-        'signal SIGKILL, probably out of memory'
-    """
-    if code >= 0:
-        return f"exit code {code}"
-    try:
-        name = signal.Signals(-code).name
-    except ValueError:
-        name = str(-code)
-    likely = ", probably out of memory" if -code == signal.SIGKILL else ""
-    return f"signal {name}{likely}"

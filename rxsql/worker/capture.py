@@ -1,31 +1,37 @@
 """Captured output: a growing file a stream, cut into the lines of each run.
 
 A file, not a pipe: a flood cannot block the child, a crash loses nothing, and the file's size at the end of a run marks
-where that run's output ends.
+where that run's output ends. What has been read is given back to the system while the file grows.
 """
 
 from __future__ import annotations
 
 import codecs
+import ctypes
 import os
+import sys
 import tempfile
 import time
+from collections import deque
 
-from rxsql.models import ConsoleChunk
+from rxsql.models import LAST_LINES, ConsoleChunk
 
 STREAMS = ("stdout", "stderr")
+_LAST_CHARACTERS = 200
 _READ_BYTES = 1 << 20
+_TAIL_BYTES = 1 << 20
 _PARTIAL_SECONDS = 1.0  # a line without an end is shown after this long
+_PUNCH = 0x03  # FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE
 
 
-def new_file() -> int:
+def new_file(name: str = "rxsql-console") -> int:
     """Return the descriptor of a nameless file in append mode."""
     if hasattr(os, "memfd_create"):
-        made = os.memfd_create("rxsql-console")
+        made = os.memfd_create(name)
         fd = os.open(f"/proc/self/fd/{made}", os.O_RDWR | os.O_APPEND)
         os.close(made)
         return fd
-    made, path = tempfile.mkstemp(prefix="rxsql-console-")
+    made, path = tempfile.mkstemp(prefix=f"{name}-")
     os.close(made)
     fd = os.open(path, os.O_RDWR | os.O_APPEND)
     os.unlink(path)
@@ -37,7 +43,9 @@ class Capture:
 
     def __init__(self) -> None:
         self.fd = new_file()
-        self._read = 0
+        self.position = 0
+        self.mid_line = False
+        self._freed = 0
 
     def size(self) -> int:
         """Return how much was written so far."""
@@ -46,17 +54,69 @@ class Capture:
     def read(self, end: int) -> bytes:
         """Return what was written and not read yet, up to the position `end`."""
         parts = []
-        while self._read < end:
-            part = os.pread(self.fd, min(end - self._read, _READ_BYTES), self._read)
+        while self.position < end:
+            part = os.pread(self.fd, min(end - self.position, _READ_BYTES), self.position)
             if not part:
                 break
-            self._read += len(part)
+            self.position += len(part)
             parts.append(part)
+            self.mid_line = not part.endswith(b"\n")
+        self.free(self.position)
         return b"".join(parts)
+
+    def free(self, end: int) -> None:
+        """Give the memory of what stands before the position `end` back, where the system can."""
+        whole = end - end % _READ_BYTES
+        if whole > self._freed and sys.platform.startswith("linux"):
+            fallocate = ctypes.CDLL(None).fallocate64
+            fallocate(self.fd, _PUNCH, ctypes.c_int64(self._freed), ctypes.c_int64(whole - self._freed))
+            self._freed = whole
 
     def close(self) -> None:
         """Give the file back."""
         os.close(self.fd)
+
+
+class Quota:
+    """How much console output of a task is kept: its head as it comes, and when there is more, its tail at the end.
+
+    Args:
+        limit: Bytes to keep altogether; 0: all.
+    """
+
+    def __init__(self, limit: int = 0) -> None:
+        self.limit = limit
+        self._tail = min(limit // 2, _TAIL_BYTES)
+        self._head = limit - self._tail
+
+    def take(self, capture: Capture, end: int, *, final: bool) -> bytes:
+        """Return what to keep of the output up to `end`; what lies beyond the head waits for the run's end."""
+        if not self.limit:
+            return capture.read(end)
+        kept = b""
+        if self._head and capture.position < end:
+            kept = capture.read(min(end, capture.position + self._head))
+            self._head -= len(kept)
+        if capture.position < end:
+            if final:
+                return kept + self._rest(capture, end)
+            capture.free(end - self._tail)
+        return kept
+
+    def _rest(self, capture: Capture, end: int) -> bytes:
+        """Return the tail from its first whole line on, after a line that says how much is left out before it."""
+        begun, begun_mid_line = capture.position, capture.mid_line
+        capture.position = max(begun, end - self._tail)
+        cut = capture.position > begun
+        tail = capture.read(end)
+        if cut:
+            tail = tail[tail.find(b"\n") + 1 :]
+        self._tail = max(0, self._tail - len(tail))
+        left_out = end - begun - len(tail)
+        if not left_out:
+            return tail
+        mark = f"[rxsql left out {left_out:,} bytes here: the limit RXSQL_CONSOLE_BYTES is {self.limit:,}]"
+        return b"\n" * begun_mid_line + mark.encode() + b"\n" + tail
 
 
 class RunConsole:
@@ -68,6 +128,12 @@ class RunConsole:
         self._decoders = [codecs.getincrementaldecoder("utf-8")("replace") for _ in STREAMS]
         self._held = ["", ""]
         self._held_since = [0.0, 0.0]
+        self._last: deque[str] = deque(maxlen=LAST_LINES)
+
+    @property
+    def last_lines(self) -> str | None:
+        """The last lines of both streams; None when there is none."""
+        return "\n".join(self._last) or None
 
     def add(self, stream: int, data: bytes, *, final: bool = False) -> ConsoleChunk | None:
         """Take what a stream wrote; return the lines that are complete (all there is at the end), if any."""
@@ -86,6 +152,7 @@ class RunConsole:
         self._held[stream] = held
         if not lines:
             return None
+        self._last.extend(line[:_LAST_CHARACTERS] for line in lines[-LAST_LINES:])
         job_key, task, run, attempt = self._key
         first = self._next_line
         self._next_line += len(lines) - partial

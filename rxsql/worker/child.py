@@ -7,14 +7,16 @@ import importlib
 import json
 import os
 import random
+import resource
 import signal
 import sys
 import time
 from contextlib import suppress
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from rxsql import payload, revoscalepy
-from rxsql.errors import ScriptError
+from rxsql.errors import LimitError, ScriptError
 from rxsql.worker import wire
 
 if TYPE_CHECKING:
@@ -76,6 +78,9 @@ class Job:
         for package in options["packages_to_load"]:
             importlib.import_module(package)
         self.continue_on_failure: bool = options["continue_on_failure"]
+        self.memory_mb: int = options["memory_mb"]
+        self.payload_mb: int = options["payload_mb"]
+        _limit_memory(self.memory_mb)
         self.script: Callable[[bytes | memoryview], bytes] | None = None
         self.own_frames = _OWN_FRAMES + 1
         if options.get("kind", "function") != "function":
@@ -106,7 +111,7 @@ def serve(sock: socket.socket, stdout_fd: int, stderr_fd: int) -> None:
     """Serve one job until the supervisor hangs up."""
     streams = Streams(stdout_fd, stderr_fd)
     revoscalepy.install()
-    _warm_up(streams)
+    rehearse(streams)
     random.seed()
     if "numpy" in sys.modules:  # preloaded before the fork: all children would draw the same numbers
         sys.modules["numpy"].random.seed()
@@ -125,19 +130,41 @@ def serve(sock: socket.socket, stdout_fd: int, stderr_fd: int) -> None:
         runner.run_task(wire.parse_task(message))
 
 
-def _warm_up(streams: Streams) -> None:
-    """Go the way of a job once while nobody waits: a forked process pays for each page of memory at its first use."""
+def _limit_memory(memory_mb: int) -> None:
+    """Limit what this process may have of its own: Linux counts private memory, others the address space."""
+    if memory_mb:
+        kind = resource.RLIMIT_DATA if sys.platform.startswith("linux") else resource.RLIMIT_AS
+        resource.setrlimit(kind, (memory_mb * 2**20, memory_mb * 2**20))
+
+
+class _NoStreams:
+    def sizes(self) -> tuple[int, int]:
+        return 0, 0
+
+
+def rehearse(streams: Streams | _NoStreams | None = None) -> None:
+    """Go the way of a job once while nobody waits.
+
+    In the zygote, so that what is imported and made at first use is there for all children; in each child, because a
+    forked process pays for each page of memory at its first use.
+    """
     near, far = wire.pair()
     with near, far:
         wire.send_job(
             near,
-            b'{"packages_to_load": [], "continue_on_failure": true}',
-            payload.dump_function(_nothing, {}),
+            b'{"packages_to_load": [], "continue_on_failure": true, "memory_mb": 0, "payload_mb": 0}',
+            _rehearsed_function(),
             payload.dump({"value": 0}),
         )
         message = wire.receive(far)
         if message is not None:
-            Runner(near, streams, Job(*wire.parse_job(message))).run_task(wire.TaskMessage(0, 0, 1, (), b""))
+            job = Job(*wire.parse_job(message))
+            Runner(near, streams or _NoStreams(), job).run_task(wire.TaskMessage(0, 0, 1, (), b""))
+
+
+@cache
+def _rehearsed_function() -> bytes:
+    return payload.dump_function(_nothing, {})
 
 
 def _nothing(value: object) -> object:
@@ -166,7 +193,7 @@ def _own_inputs(task: wire.TaskMessage) -> Sequence[bytes | memoryview]:
 class Runner:
     """Runs tasks and tells each run's outcome at once, so that none is lost with the process."""
 
-    def __init__(self, sock: socket.socket, streams: Streams, job: Job) -> None:
+    def __init__(self, sock: socket.socket, streams: Streams | _NoStreams, job: Job) -> None:
         self._sock = sock
         self._streams = streams
         self._job = job
@@ -198,6 +225,8 @@ class Runner:
             failed = True
             dumped = payload.dump_error(error, skip_frames=self._job.own_frames)
             text, trace, body = dumped.text, dumped.traceback, dumped.payload
+            if isinstance(error, MemoryError) and self._job.memory_mb:
+                text += f" (the limit RXSQL_MEMORY_MB is {self._job.memory_mb} MB)"
             # What was handed to this child already must not run; the supervisor hears of it and ends the job.
             self._over = not self._job.continue_on_failure
         seconds = time.perf_counter() - begun
@@ -210,11 +239,18 @@ class Runner:
         if isinstance(own, Exception):
             raise own
         if self._job.script is not None:
-            return self._job.script(own)
+            return payload.checked(self._job.script(own), self._job.payload_mb, f"The result of run {run}")
+        here = os.getpid()
         value = self._job.function(**self._job.arguments(payload.load(own) if len(own) else {}))
+        if os.getpid() != here:  # a copy that user code forked and let return: the original goes on from here
+            os._exit(0)
         try:
             with payload.by_value():
-                return self._dumper.dump(value)
+                return payload.checked(
+                    self._dumper.dump(value), self._job.payload_mb, f"The result of run {run}"
+                )
+        except (LimitError, MemoryError):
+            raise
         except Exception as error:
             self._dumper = payload.Dumper()
             raise payload.PayloadError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import selectors
+import sys
 import time
 from collections import deque
 from contextlib import suppress
@@ -11,13 +12,14 @@ from typing import TYPE_CHECKING
 
 from rxsql.models import Outcome
 from rxsql.worker import schedule
-from rxsql.worker.activejob import ActiveJob, describe_exit
+from rxsql.worker.activejob import ActiveJob
 
 if TYPE_CHECKING:
-    from rxsql.models import OpenJob
     from rxsql.settings import Settings
+    from rxsql.worker.dispatch import Dispatch
+    from rxsql.worker.exits import Exit
     from rxsql.worker.poller import Poller
-    from rxsql.worker.pool import Child, Dispatch, Pool
+    from rxsql.worker.pool import Child, Pool
     from rxsql.worker.reporter import Reporter
 
 log = logging.getLogger("rxsql.worker")
@@ -39,6 +41,7 @@ class Dispatcher:
         jobs: dict[int, ActiveJob],
         selector: selectors.BaseSelector,
     ) -> None:
+        self._settings = settings
         self._capacity = settings.child_slots
         self._poller = poller
         self._pool = pool
@@ -56,16 +59,18 @@ class Dispatcher:
         """Ask the store for work, and divide this worker's children between the jobs that have some."""
         now = time.monotonic()
         self.look_due = now + LOOK_SECONDS
-        found = {
-            job.job_key: job
-            for job in sorted(self._poller.look(), key=lambda job: self._precedence(job, now))
+        fresh = {
+            key for key, job in self._jobs.items() if job.children and now - job.begun_at <= _QUANTUM_SECONDS
         }
+        found = {job.job_key: job for job in schedule.in_order(self._poller.look(), fresh)}
         for job_key in self._jobs.keys() - found.keys():
             if not self._reporter.ends_task_of(job_key):
                 self.drop(job_key)
         if self.draining:
             return
-        demands = {key: self._demand(job) for key, job in found.items()}
+        demands = {
+            key: schedule.demand(job, self._capacity, self._in_memory(key)) for key, job in found.items()
+        }
         for job_key, share in schedule.shares(self._capacity, demands).items():
             if job_key not in self._jobs and share:
                 self._begin(job_key)
@@ -73,20 +78,9 @@ class Dispatcher:
                 self._jobs[job_key].share = share
                 self._jobs[job_key].more = found[job_key].has_queued
 
-    def _precedence(self, found: OpenJob, now: float) -> tuple[bool, int, int]:
-        """Jobs with the fewest slots come first, but one that just got a child keeps it for a moment."""
-        job = self._jobs.get(found.job_key)
-        settled = job is None or not job.children or now - job.begun_at > _QUANTUM_SECONDS
-        return settled, found.slots, found.job_key
-
-    def _demand(self, found: OpenJob) -> int:
-        free = found.num_tasks - (found.slots - found.own_slots) if found.num_tasks else self._capacity
-        allowed = min(self._capacity, free)
-        if found.has_queued:
-            return max(0, allowed)
-        job = self._jobs.get(found.job_key)
-        in_memory = len(job.backlog) + job.at_work if job else 0
-        return max(0, min(allowed, in_memory))
+    def _in_memory(self, job_key: int) -> int:
+        job = self._jobs.get(job_key)
+        return len(job.backlog) + job.at_work if job else 0
 
     def _begin(self, job_key: int) -> None:
         item = self._poller.load(job_key)
@@ -116,23 +110,17 @@ class Dispatcher:
         self._top_up()
 
     def _claim(self, job: ActiveJob) -> None:
-        limit = schedule.claim_limit(max(1, job.share), job.mean_seconds)
-        wanted = limit - len(job.backlog) if job.more and job.share else 0
+        wanted = job.wanted
         resize = job.share != job.slots and len(job.children) <= job.share
-        if wanted <= limit // 2 and not resize:
+        if not wanted and not resize:
             return
-        job.slots, claimed = self._poller.claim(
-            job.item, slots=job.share, held=job.slots, limit=max(0, wanted)
-        )
-        job.backlog.extend(dispatch for dispatch in claimed if dispatch.runs)
-        for dispatch in claimed:
-            if not dispatch.runs:  # an earlier attempt has finished them all
-                self._reporter.end_task(job, dispatch)
+        job.slots, claimed = self._poller.claim(job.item, slots=job.share, held=job.slots, limit=wanted)
         if job.slots:
             job.more = job.more and len(claimed) >= wanted
-        job.share = min(
-            job.share, job.slots
-        )  # others reached the cap, or the job has ended: the next look tells
+        # Others may have reached the cap, or the job has ended: the next look tells.
+        job.share = min(job.share, job.slots)
+        to_run = [dispatch for dispatch in claimed if not self._reporter.settle(job, dispatch)]
+        self._poller.give_back(job.take_in(to_run))
 
     def _staff(self, job: ActiveJob) -> None:
         entitled = min(job.share, job.slots)
@@ -149,13 +137,13 @@ class Dispatcher:
             self._bind(job, standby[0] if standby else self._pool.start())
 
     def _bind(self, job: ActiveJob, child: Child) -> None:
-        child.load(job.item)
+        child.load(job.item, self._settings)
         self._top_up_due = time.monotonic() + _TOP_UP_SECONDS
         job.children.append(child)
         self._selector.register(child.sock, selectors.EVENT_READ, None)
 
     def _feed(self, job: ActiveJob) -> None:
-        ahead = schedule.ahead(job.mean_seconds)
+        ahead = 1 if job.is_careful else schedule.ahead(job.mean_seconds)
         for child in job.children:
             if child.leaving and not child.in_flight:
                 self._forget_socket(child)
@@ -191,7 +179,7 @@ class Dispatcher:
         """Let the reporter write when it is time, and leave the jobs that ended with it; whether it wrote."""
         # The next attempt must find the runs that this one has finished.
         written = self._reporter.write(now=now or bool(self._returns))
-        self._poller.give_back(self._returns, begun=True)
+        self._poller.give_back(self._returns, keep_up_to=sys.maxsize)
         self._returns.clear()
         if written and written.refused:
             self.reconcile()  # the children that had those may have had others too
@@ -222,9 +210,9 @@ class Dispatcher:
         """Return all tasks to the queue, those that run included."""
         for job_key, job in self._jobs.items():
             begun = [current for child in job.children if (current := child.current()) is not None]
-            waiting = [dispatch for child in job.children for dispatch in list(child.in_flight.values())[1:]]
+            waiting = [d for child in job.children for d in list(child.in_flight.values())[1:]]
             self._poller.give_back([*job.backlog, *waiting])
-            self._poller.give_back(begun, begun=True)
+            self._poller.give_back(begun, keep_up_to=job.item.max_attempts - 1)
             self._poller.release_slots(job_key)
 
     def _leave(self, job_key: int) -> None:
@@ -243,11 +231,12 @@ class Dispatcher:
             child.retire()
         self.look_due = 0.0
 
-    def drop(self, job_key: int) -> None:
-        """Stop a job's children at once: it has ended, or must not go on here."""
+    def drop(self, job_key: int, *, is_overdue: bool = False) -> None:
+        """Stop a job's children at once: it has ended, its time is up, or it must not go on here."""
         job = self._jobs.pop(job_key, None)
         for child in job.children if job else ():
             self._forget_socket(child)
+            child.victim = child.current() if is_overdue else None
             child.in_flight.clear()
             if not child.ready:
                 child.retire()
@@ -260,7 +249,7 @@ class Dispatcher:
 
     # ----------------------------------------------------------------------------------------------- deaths
 
-    def child_exited(self, child: Child, code: int) -> None:
+    def child_exited(self, child: Child, end: Exit) -> None:
         """Take back what a dead child had not begun, and settle the run it was in."""
         job = self._jobs.get(child.job_key) if child.job_key is not None else None
         if job is not None and child in job.children:
@@ -271,29 +260,32 @@ class Dispatcher:
             job.children.remove(child)
             if current is not None:
                 self._reporter.capture(child, current, sizes, final=True)
-                self._blame(job, current, code)
+                self._reporter.crash(child, current, end)
+                self._blame(job, current, end)
             elif not child.ready and not child.stopping:
-                self._died_loading(job, code)
+                self._died_loading(job, end)
+        elif child.victim is not None:
+            self._reporter.crash(child, child.victim, end)
         self._forget_socket(child)
         child.close()
 
-    def _blame(self, job: ActiveJob, dispatch: Dispatch, code: int) -> None:
+    def _blame(self, job: ActiveJob, dispatch: Dispatch, end: Exit) -> None:
         """Blame the run that was executing, and only that: again while it has attempts left, else it has failed."""
         task, run = dispatch.task, dispatch.runs[0]
-        log.warning("child.died job_key=%d task=%d %s", task.job_key, task.task, describe_exit(code))
+        how = end.describe(self._settings.memory_mb)
+        log.warning("child.died job_key=%d task=%d %s", task.job_key, task.task, how)
         if task.attempt < job.item.max_attempts:
             self._returns.append(dispatch)
             job.more = True
             return
-        reason = (
-            f"ChildDiedError: The child process died in run {run}: {describe_exit(code)} "
-            f"(attempt {task.attempt} of {job.item.max_attempts})"
-        )
+        reason = dispatch.died(end, job.item.max_attempts, self._settings.memory_mb)
         if not self._reporter.end_run(job, dispatch, Outcome(run, None, reason)):
             job.backlog.appendleft(dispatch)
 
-    def _died_loading(self, job: ActiveJob, code: int) -> None:
+    def _died_loading(self, job: ActiveJob, end: Exit) -> None:
         job.lost_children += 1
         if job.lost_children >= job.item.max_attempts:
-            reason = f"The child process died while it loaded the job: {describe_exit(code)}."
-            self._reporter.failures.setdefault(job.item.job_key, reason)
+            how = end.describe(self._settings.memory_mb)
+            self._reporter.failures.setdefault(
+                job.item.job_key, f"The child process died while it loaded the job: {how}."
+            )

@@ -6,19 +6,23 @@ import logging
 import os
 import secrets
 import time
+from dataclasses import replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from rxsql.errors import PayloadError
-from rxsql.models import JobKind, RxRemoteJobStatus
-from rxsql.payload import PYTHON
-from rxsql.store import jobs, scripts, tasks, workers, workitems
-from rxsql.worker.pool import Dispatch
+from rxsql.errors import PayloadError, SignatureError
+from rxsql.kinds import JobKind
+from rxsql.models import RxRemoteJobStatus
+from rxsql.payload import PYTHON, Keyring, signing
+from rxsql.store import jobs, reaping, scripts, tasks, workers, workitems
+from rxsql.worker.capture import Quota
+from rxsql.worker.dispatch import Dispatch
+from rxsql.worker.folders import sweep
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from rxsql.models import OpenJob, Report, Task, WorkItem, Written
+    from rxsql.models import OpenJob, Outcome, Report, Task, WorkItem, Written
     from rxsql.settings import Settings
     from rxsql.store.engine import Store
 
@@ -33,6 +37,7 @@ class Poller:
     def __init__(self, store: Store, settings: Settings) -> None:
         self._store = store
         self._settings = settings
+        self._keyring = Keyring.from_settings(settings)
         self._next_number = 0
         self._heartbeat_due = time.monotonic()
         self._reap_due = 0.0
@@ -53,8 +58,9 @@ class Poller:
         self._reap()
 
     def stop(self) -> None:
-        """Write down that this worker has ended."""
-        workers.stop(self._store, self.worker_key)
+        """Write down that this worker has ended; what is still its own, unknown to itself, goes back."""
+        self.give_back_unseen(self.held().values())
+        reaping.reap(self._store, self.worker_key, f"The worker {self.worker_id} ended.")
 
     def stop_if_idle(self) -> bool:
         """End, unless a job has come in."""
@@ -86,28 +92,42 @@ class Poller:
 
     def _reap(self) -> None:
         for worker in workers.dead_workers(self._store, but=self.worker_key):
-            workers.stop(self._store, worker.worker_key)
             reason = f"The worker {worker.worker_id} died while it ran this task, which had no attempts left."
-            tasks.reap(self._store, worker.worker_key, reason)
+            reaping.reap(self._store, worker.worker_key, reason)
             log.warning("worker.reaped worker=%s", worker.worker_id)
+        sweep()
 
     def look(self) -> list[OpenJob]:
         """Return the jobs there is work for, and those this worker holds slots on."""
         return tasks.open_jobs(self._store, self.worker_key, PYTHON, limit=_LOOK_LIMIT)
 
     def load(self, job_key: int) -> WorkItem | None:
-        """Return what is needed to run a job, or None when it has ended; one that is damaged fails here."""
+        """Return what is needed to run a job, or None when it has ended; one that is damaged or refused fails here."""
         try:
-            return workitems.work_item(self._store, job_key)
+            item = workitems.work_item(self._store, job_key)
+            return None if item is None else self._checked(item)
         except PayloadError as error:
             self.fail(job_key, str(error))
             return None
+
+    def _checked(self, item: WorkItem) -> WorkItem:
+        self._keyring.check_job(item)
+        if item.shared_input is None or item.kind is not JobKind.FUNCTION:
+            return item
+        shared = self._keyring.unseal(item.shared_input, signing.shared_input(item.job_id))
+        return replace(item, shared_input=shared)
 
     def claim(self, item: WorkItem, *, slots: int, held: int, limit: int) -> tuple[int, list[Dispatch]]:
         """Take slots and claim tasks, with their inputs and what earlier attempts have finished."""
         granted, claimed = tasks.claim(
             self._store, self.worker_key, item.job_key, slots_wanted=slots, slots_held=held, limit=limit
         )
+        strange = [t for t in claimed if not 0 <= t.first_run <= t.first_run + t.run_count <= item.run_count]
+        if strange:
+            self.fail(
+                item.job_key, f"The row of task {strange[0].task} names runs that the job does not have."
+            )
+            return 0, []
         apart: dict[int, bytes] = {}
         if item.has_inputs:
             wanted = [task.task for task in claimed if task.input is None]
@@ -117,13 +137,38 @@ class Poller:
 
     def _dispatch(self, item: WorkItem, task: Task, apart: bytes | None) -> Dispatch:
         self._next_number += 1
-        body = task.input if task.input is not None else apart
-        if body is None and item.has_inputs:
-            body = _DELETED
-        done: set[int] = set()
-        if task.attempt > 1 and task.run_count > 1:
+        done: dict[int, str | None] = {}
+        if task.run_count > 1 and (task.attempt > 1 or item.max_attempts == 1):
             done = tasks.runs_with_results(self._store, item.job_key, task)
-        return Dispatch.of(self._next_number, task, done, body or b"")
+        body = task.input if task.input is not None else apart
+        refused = None
+        try:
+            body = self._input(item, task, body)
+        except SignatureError as error:
+            refused = f"SignatureError: {error}"
+        quota = Quota(self._settings.console_bytes)
+        dispatch = Dispatch.of(self._next_number, task, set(done), body or b"", quota)
+        failed = [error for error in done.values() if error is not None]
+        dispatch.failed_runs, dispatch.error = len(failed), next(iter(failed), None)
+        dispatch.refused = refused
+        return dispatch
+
+    def _input(self, item: WorkItem, task: Task, body: bytes | None) -> bytes:
+        if not item.has_inputs:
+            return b""
+        if body is None:
+            return _DELETED
+        if item.kind is not JobKind.FUNCTION:
+            return body
+        subject = signing.task_input(item.job_id, task.task, task.first_run, task.run_count)
+        return self._keyring.unseal(body, subject)
+
+    def sealed(self, item: WorkItem, outcome: Outcome) -> Outcome:
+        """Return an outcome with its payload signed, where there is a key."""
+        if outcome.value is None or (item.kind is not JobKind.FUNCTION and not outcome.failed):
+            return outcome
+        subject = signing.result(item.job_id, outcome.run, failed=outcome.failed)
+        return replace(outcome, value=self._keyring.seal(outcome.value, subject))
 
     def write(self, news: Report) -> Written:
         """Write back; tell which tasks are not this worker's any more, and which jobs ended with it."""
@@ -133,10 +178,10 @@ class Poller:
         """Give up a job's slots."""
         tasks.release_slots(self._store, self.worker_key, job_key)
 
-    def give_back(self, dispatches: Collection[Dispatch], *, begun: bool = False) -> None:
-        """Return tasks to the queue; those not begun get their attempt back."""
+    def give_back(self, dispatches: Collection[Dispatch], *, keep_up_to: int = 0) -> None:
+        """Return tasks to the queue; each gets its attempt back, but where that is among the first `keep_up_to`."""
         if dispatches:
-            pairs = [(d.task, d.task.attempt if begun else d.task.attempt - 1) for d in dispatches]
+            pairs = [(d.task, d.task.attempt - (d.task.attempt > keep_up_to)) for d in dispatches]
             tasks.release(self._store, self.worker_key, pairs)
 
     def spare_others(self) -> None:

@@ -7,113 +7,70 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections import deque
-from dataclasses import dataclass
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rxsql.errors import WorkerStartError
-from rxsql.worker import wire
-from rxsql.worker.capture import Capture, RunConsole
+from rxsql.worker import isolation, wire
+from rxsql.worker.capture import Capture, new_file
+from rxsql.worker.folders import WorkerFolder, remove
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rxsql.models import Task, WorkItem
+    from rxsql.models import WorkItem
     from rxsql.settings import Settings
+    from rxsql.worker.dispatch import Dispatch
 
-# What a child sees of the worker's environment, besides the names in RXSQL_ENVIRONMENT.
-ENVIRONMENT = frozenset(
-    {
-        *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "SYSTEMROOT"),
-        *("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "VIRTUAL_ENV", "CONDA_PREFIX", "CUDA_VISIBLE_DEVICES"),
-        *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"),
-    }
-)
+_STACK_BYTES = 16_384
+_STARTS = 5  # attempts to start another zygote
+_END_SECONDS = 5.0  # for the zygote to end with its children
 _ESCALATION = ((0.0, signal.SIGINT), (0.6, signal.SIGTERM), (1.2, signal.SIGKILL))
-
-
-@dataclass(slots=True)
-class Dispatch:
-    """A task that a child has got, and the run it is in."""
-
-    number: int
-    task: Task
-    runs: deque[int]
-    input: bytes
-    failed_runs: int = 0
-    seconds: float = 0.0
-    error: str | None = None
-    console: RunConsole | None = None
-
-    @classmethod
-    def of(cls, number: int, task: Task, done: set[int], body: bytes) -> Dispatch:
-        """Return a task's dispatch, without the runs that are done."""
-        runs = deque(run for run in range(task.first_run, task.first_run + task.run_count) if run not in done)
-        return cls(number, task, runs, body)
-
-    @property
-    def done_runs(self) -> tuple[int, ...]:
-        """The task's runs that are not to be run (again)."""
-        task = self.task
-        waiting = set(self.runs)
-        if len(waiting) == task.run_count:
-            return ()
-        return tuple(
-            run for run in range(task.first_run, task.first_run + task.run_count) if run not in waiting
-        )
-
-    def next_run(self, seconds: float) -> None:
-        """Go on to the next run, after this one took so long."""
-        self.runs.popleft()
-        self.console = None
-        self.seconds += seconds
-
-    def run_console(self) -> RunConsole:
-        """Return the console of the run it is in."""
-        if self.console is None:
-            self.console = RunConsole(self.task.job_key, self.task.task, self.task.attempt, self.runs[0])
-        return self.console
 
 
 class Child:
     """One child process, from the order to fork it until its end is known."""
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, folder: str) -> None:
         self.number = number
+        self.folder = folder
         self.job_key: int | None = None
         self.ready = False
         self.leaving = False  # gets no more tasks, and retires after those it has begun
         self.in_flight: dict[int, Dispatch] = {}
         self.captures = (Capture(), Capture())
-        self.folder = tempfile.mkdtemp(prefix="rxsql-")
+        self._stacks = new_file("rxsql-stacks")
+        self.victim: Dispatch | None = None  # what it was in when its time was up
         self.sock, self._far_end = wire.pair()
         self.sock.setblocking(False)
         self._stopping_since: float | None = None
         self._signals = deque(_ESCALATION)
 
     def child_fds(self) -> list[int]:
-        """Return what the child gets: its end of the socket, and the two captured streams."""
-        return [self._far_end.fileno(), self.captures[0].fd, self.captures[1].fd]
+        """Return what the child gets: its end of the socket, the two captured streams, a file for its last words."""
+        return [self._far_end.fileno(), self.captures[0].fd, self.captures[1].fd, self._stacks]
 
     @property
     def stopping(self) -> bool:
         """Whether it was told to end, or is being made to."""
         return self._stopping_since is not None or self._far_end.fileno() < 0
 
-    def load(self, item: WorkItem) -> None:
+    def load(self, item: WorkItem, settings: Settings) -> None:
         """Bind it to a job, for the rest of its life."""
         self.job_key = item.job_key
         details = {
             "packages_to_load": item.packages_to_load,
             "continue_on_failure": item.continue_on_failure,
             "kind": item.kind,
+            "memory_mb": settings.memory_mb,
+            "payload_mb": settings.payload_mb,
         }
         wire.send_job(self.sock, json.dumps(details).encode(), item.function, item.shared_input or b"")
 
@@ -159,6 +116,10 @@ class Child:
         """Return how much it has written to stdout and stderr so far."""
         return self.captures[0].size(), self.captures[1].size()
 
+    def stacks(self) -> str | None:
+        """Return where its Python threads were when it died, if it could still tell."""
+        return os.pread(self._stacks, _STACK_BYTES, 0).decode(errors="replace") or None
+
     def current(self) -> Dispatch | None:
         """Return the task it is in: the oldest it has got and not ended."""
         return next(iter(self.in_flight.values()), None)
@@ -191,7 +152,8 @@ class Child:
         self._far_end.close()
         for capture in self.captures:
             capture.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        os.close(self._stacks)
+        remove(Path(self.folder))
 
 
 class Pool:
@@ -201,6 +163,7 @@ class Pool:
         self._settings = settings
         self.children: dict[int, Child] = {}
         self._next = 0
+        self._folder = WorkerFolder()
         self._start_zygote()
 
     def _start_zygote(self) -> None:
@@ -210,7 +173,7 @@ class Pool:
         self._zygote = subprocess.Popen(
             [*command, *preload],
             pass_fds=[far_end.fileno()],
-            env=child_environment(self._settings),
+            env=isolation.child_environment(self._settings),
             stdin=subprocess.DEVNULL,
         )
         far_end.close()
@@ -234,11 +197,12 @@ class Pool:
 
     def start(self) -> Child:
         """Fork a child; it stands by until it is bound to a job."""
-        child = Child(self._next)
+        child = Child(self._next, self._folder.for_child())
         self._next += 1
         self.children[child.number] = child
         order = json.dumps({"fork": child.number, "folder": child.folder}).encode()
-        socket.send_fds(self.control, [order], child.child_fds())
+        with suppress(OSError):  # the zygote has died: that is told soon, and all children end with it
+            socket.send_fds(self.control, [order], child.child_fds())
         return child
 
     def standby(self) -> list[Child]:
@@ -251,7 +215,8 @@ class Pool:
         for child in self.children.values():
             number = child.due_signal(now)
             if number is not None:
-                self.control.send(json.dumps({"kill": child.number, "signal": int(number)}).encode())
+                with suppress(OSError):  # as above
+                    self.control.send(json.dumps({"kill": child.number, "signal": int(number)}).encode())
 
     def notes(self) -> list[dict[str, Any]]:
         """Return what the zygote has told since the last call; it has died when the socket is at its end.
@@ -276,25 +241,27 @@ class Pool:
     def restart(self) -> None:
         """Start a new zygote after the old one died, and all children with it."""
         self.children.clear()
-        self.control.close()
-        self._zygote.wait()
-        self._start_zygote()
-        self.wait_ready()
+        for left in reversed(range(_STARTS)):
+            self.control.close()
+            self._zygote.wait()
+            self._start_zygote()
+            try:
+                self.wait_ready()
+            except WorkerStartError:
+                if not left:
+                    raise
+            else:
+                return
 
     def close(self) -> None:
         """End the zygote, and with it every child."""
         self.control.close()
-        self._zygote.wait()
+        try:
+            self._zygote.wait(_END_SECONDS)
+        except subprocess.TimeoutExpired:  # somebody stopped it
+            self._zygote.kill()
+            self._zygote.wait()
         for child in self.children.values():
             child.close()
         self.children.clear()
-
-
-def child_environment(settings: Settings) -> dict[str, str]:
-    """Return the part of this environment that children may see."""
-    named = {name.strip() for name in settings.environment.split(",") if name.strip()}
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if name in ENVIRONMENT or name in named or name.startswith(("LC_", "PYTHON"))
-    }
+        self._folder.close()

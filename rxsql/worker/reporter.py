@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import logging
 import time
+from itertools import chain
 from typing import TYPE_CHECKING
 
-from rxsql.models import JobKind, Outcome, Report, RunOutcome, TaskEnd
+from rxsql.kinds import JobKind
+from rxsql.models import Crash, Outcome, Report, RunOutcome, TaskEnd
 from rxsql.worker import schedule, wire
+from rxsql.worker.outbox import Outbox
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rxsql.models import Written
     from rxsql.worker.activejob import ActiveJob
+    from rxsql.worker.dispatch import Dispatch
+    from rxsql.worker.exits import Exit
     from rxsql.worker.poller import Poller
-    from rxsql.worker.pool import Child, Dispatch
+    from rxsql.worker.pool import Child
 
 log = logging.getLogger("rxsql.worker")
 TAIL_SECONDS = 0.02  # between readings of the captured output
@@ -27,7 +34,8 @@ class Reporter:
     def __init__(self, poller: Poller, jobs: dict[int, ActiveJob]) -> None:
         self._poller = poller
         self._jobs = jobs
-        self._report = Report()
+        self._report = Report(number=0)
+        self._outbox = Outbox()
         self._since = 0.0
         self._tail_due = 0.0
         self.failures: dict[int, str] = {}  # job keys and the reasons for which the whole job fails
@@ -36,20 +44,23 @@ class Reporter:
     def due_in(self) -> float | None:
         """Seconds until the report wants to be written; None when there is nothing to write."""
         if not self._report:
-            return None
+            return 0.0 if self._outbox else None
         return max(0.0, self._since + _GATHER_SECONDS - time.monotonic())
 
     def ends_task_of(self, job_key: int) -> bool:
         """Whether the end of one of a job's tasks is not written yet."""
-        return any(end.job_key == job_key for end in self._report.ends)
+        return any(end.job_key == job_key for end in self._ends())
 
     def ended_tasks(self) -> set[tuple[int, int]]:
         """Return the tasks, as (job key, task), whose end is not written yet."""
-        return {(end.job_key, end.task) for end in self._report.ends}
+        return {(end.job_key, end.task) for end in self._ends()}
+
+    def _ends(self) -> Iterator[TaskEnd]:
+        return chain(self._outbox.ends(), self._report.ends)
 
     def clear(self) -> None:
         """Forget what is not written: others have these tasks now."""
-        self._report = Report()
+        self._report, self._outbox = Report(number=0), Outbox()
         self.failures.clear()
 
     # --------------------------------------------------------------------------------------------- hearing
@@ -81,6 +92,7 @@ class Reporter:
     def end_run(self, job: ActiveJob, dispatch: Dispatch, outcome: Outcome, seconds: float = 0.0) -> bool:
         """Note the outcome of the run that a task is in; return whether the task has ended with it."""
         task = dispatch.task
+        outcome = self._poller.sealed(job.item, outcome)
         self._note()
         is_pages = job.item.kind is not JobKind.FUNCTION and not outcome.failed
         self._report.outcomes.append(RunOutcome(task.job_key, task.task, task.attempt, outcome, is_pages))
@@ -94,6 +106,19 @@ class Reporter:
         if dispatch.runs:
             return False
         self.end_task(job, dispatch)
+        return True
+
+    def settle(self, job: ActiveJob, dispatch: Dispatch) -> bool:
+        """End a task that needs no child: its runs are done, or its input is refused; return whether it was one."""
+        if not dispatch.runs:
+            self.end_task(job, dispatch)
+            return True
+        if dispatch.refused is None:
+            return False
+        log.warning("task.refused job_id=%s task=%d", job.item.job_id, dispatch.task.task)
+        ended = False
+        while not ended:
+            ended = self.end_run(job, dispatch, Outcome(dispatch.runs[0], None, dispatch.refused))
         return True
 
     def end_task(self, job: ActiveJob, dispatch: Dispatch) -> None:
@@ -138,7 +163,7 @@ class Reporter:
     ) -> None:
         """Note what a child wrote up to these positions as the output of the run it is in."""
         for stream, capture in enumerate(child.captures):
-            data = capture.read(ends[stream])
+            data = dispatch.quota.take(capture, ends[stream], final=final)
             if not data and dispatch.console is None:
                 continue
             chunk = dispatch.run_console().add(stream, data, final=final)
@@ -146,15 +171,33 @@ class Reporter:
                 self._note()
                 self._report.chunks.append(chunk)
 
+    def crash(self, child: Child, dispatch: Dispatch, end: Exit) -> None:
+        """Note how a child ended that died in a run."""
+        task = dispatch.task
+        self._note()
+        self._report.crashes.append(
+            Crash(
+                job_key=task.job_key,
+                task=task.task,
+                run=dispatch.runs[0],
+                attempt=task.attempt,
+                exit_code=end.code if end.code >= 0 else None,
+                exit_signal=end.signal_name,
+                peak_kib=end.peak_kib,
+                stacks=child.stacks(),
+                last_lines=dispatch.last_lines,
+            )
+        )
+
     # --------------------------------------------------------------------------------------------- writing
 
     def write(self, *, now: bool = False) -> Written | None:
         """Write the report when it is time; return what came of it."""
-        if not self._report or not (now or self._is_due()):
-            return None
-        written = self._poller.write(self._report)
-        self._report = Report()
-        for job_key, task in written.refused:
+        if self._report and (now or self._is_due()):
+            self._outbox.put(self._report)
+            self._report = Report(number=0)
+        written = self._outbox.send(self._poller.write)
+        for job_key, task in written.refused if written else ():
             self._lost(job_key, task)
         return written
 

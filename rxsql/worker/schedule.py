@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Container, Iterable, Mapping
+
+    from rxsql.models import OpenJob
 
 CLAIM_SECONDS = 0.2  # of work, a child, to hold in memory
 CLAIM_MOST = 2000
@@ -37,6 +39,17 @@ def shares(capacity: int, demands: Mapping[int, int]) -> dict[int, int]:
             given[job] += 1
         left -= min(left, len(hungry))
     return given
+
+
+def in_order(found: Iterable[OpenJob], fresh: Container[int]) -> list[OpenJob]:
+    """Return jobs with the fewest slots first, after the fresh ones: who just got a child keeps it for a moment."""
+    return sorted(found, key=lambda job: (job.job_key not in fresh, job.slots, job.job_key))
+
+
+def demand(job: OpenJob, capacity: int, in_memory: int) -> int:
+    """Return how many children a job could use here: within its cap, and as far as it has something to hand out."""
+    allowed = min(capacity, job.num_tasks - (job.slots - job.own_slots) if job.num_tasks else capacity)
+    return max(0, allowed if job.has_queued else min(allowed, in_memory))
 
 
 def claim_limit(children: int, mean_seconds: float | None) -> int:

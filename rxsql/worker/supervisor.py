@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import select
 import selectors
 import signal
 import socket
@@ -11,7 +12,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from rxsql.errors import StoreError
+from rxsql.store.retry import jittered
 from rxsql.worker.dispatcher import LOOK_SECONDS, Dispatcher
+from rxsql.worker.exits import Exit
 from rxsql.worker.poller import Poller
 from rxsql.worker.reporter import TAIL_SECONDS, Reporter
 
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("rxsql.worker")
 _HINT_SECONDS = 0.01  # after somebody began to write: the commit is about to be seen
-_HINT_POLL_SECONDS = 0.0003
+_HINT_POLL_SECONDS = 0.0002
 _BUSY_SECONDS = 0.005  # between looks at the hint shortly after there was work
 _LONGEST_PAUSE_SECONDS = 2.0  # between attempts while the store is out of reach
 
@@ -79,14 +82,16 @@ class Supervisor:
         except StoreError as error:
             # What is not written stays in memory, and children work on.
             self._trouble += 1
-            pause = min(_LONGEST_PAUSE_SECONDS, 0.05 * 2**self._trouble)
+            pause = jittered(min(_LONGEST_PAUSE_SECONDS, 0.05 * 2**self._trouble))
             log.warning("store.trouble retry_seconds=%.2f error=%s", pause, error)
             time.sleep(pause)
 
     def _wait(self) -> bool:
         """Wait for something to happen; return whether the store has changed."""
         self._watch_store()
-        for key, _ in self._selector.select(self._timeout()):
+        # The selector itself rounds up to milliseconds.
+        select.select([self._selector], [], [], self._timeout())
+        for key, _ in self._selector.select(0):
             if key.fd == self._wakeup_fd:
                 self._wakeup.drain()
                 self._hint_until = time.monotonic() + _HINT_SECONDS
@@ -127,7 +132,8 @@ class Supervisor:
             return
         for note in notes:
             if "exited" in note:
-                self._dispatcher.child_exited(self._pool.children.pop(note["exited"]), note["code"])
+                end = Exit(note["code"], note["peak_kib"])
+                self._dispatcher.child_exited(self._pool.children.pop(note["exited"]), end)
         for job in list(self._jobs.values()):
             for child in job.children:
                 self._reporter.hear(job, child)
@@ -136,7 +142,7 @@ class Supervisor:
         log.warning("zygote.died")
         self._selector.unregister(self._pool.control)
         for child in list(self._pool.children.values()):
-            self._dispatcher.child_exited(child, -signal.SIGKILL)
+            self._dispatcher.child_exited(child, Exit(-signal.SIGKILL))
         self._pool.restart()
         self._selector.register(self._pool.control, selectors.EVENT_READ)
 
@@ -144,16 +150,15 @@ class Supervisor:
         if self._dispatcher.write():
             self._last_work = time.monotonic()
             self._wakeup.drain()  # our own writing
-        now = time.monotonic()
-        for job_key, job in self._jobs.items():
-            if job.deadline is not None and now >= job.deadline:
-                limit = f"execution_timeout_seconds of {job.item.execution_timeout_seconds} s"
-                self._reporter.failures[job_key] = f"The job ran longer than its {limit} and was ended."
+        overdue = {job_key for job_key, job in self._jobs.items() if job.is_overdue}
+        for job_key in overdue:
+            limit = f"execution_timeout_seconds of {self._jobs[job_key].item.execution_timeout_seconds} s"
+            self._reporter.failures[job_key] = f"The job ran longer than its {limit} and was ended."
         while self._reporter.failures:
             job_key, reason = next(iter(self._reporter.failures.items()))
             self._poller.fail(job_key, reason)
             del self._reporter.failures[job_key]
-            self._dispatcher.drop(job_key)
+            self._dispatcher.drop(job_key, is_overdue=job_key in overdue)
 
     # ------------------------------------------------------------------------------- beginning and ending
 

@@ -7,6 +7,7 @@ file descriptors, and ends with everything it forked when that socket closes.
 from __future__ import annotations
 
 import ctypes
+import faulthandler
 import gc
 import importlib
 import json
@@ -15,12 +16,19 @@ import select
 import signal
 import socket
 import sys
+import tempfile
 from contextlib import suppress
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rxsql.worker import child
+from rxsql.worker.folders import remove
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
 
 
 class Zygote:
@@ -29,6 +37,7 @@ class Zygote:
     def __init__(self, control: socket.socket) -> None:
         self._control = control
         self._children: dict[int, int] = {}  # process id -> number
+        self._root: str | None = None  # the folder in which all children have theirs
 
     def serve(self) -> None:
         """Do as told until the supervisor hangs up, then kill what is left."""
@@ -46,10 +55,22 @@ class Zygote:
                         woken.recv(4096)
                     self._reap()
                 if self._control in ready and not self._obey():
+                    self._clean_up()
                     return
         finally:
-            for pid in self._children:
-                _signal_group(pid, signal.SIGKILL)
+            self._end_all()
+
+    def _end_all(self) -> None:
+        """End every child, and remove their folders: a supervisor that was killed cannot."""
+        for pid in self._children:
+            _signal_group(pid, signal.SIGKILL)
+        with suppress(ChildProcessError):
+            while True:
+                for pid in orphans(self._children):
+                    _signal_group(pid, signal.SIGKILL)
+                os.wait()
+        if self._root is not None:
+            remove(Path(self._root))
 
     def _obey(self) -> bool:
         try:
@@ -74,6 +95,7 @@ class Zygote:
         for fd in fds:
             os.close(fd)
         self._children[pid] = order["fork"]
+        self._root = os.path.dirname(order["folder"])
 
     def _reap(self) -> None:
         while True:
@@ -87,12 +109,30 @@ class Zygote:
             _signal_group(ended.si_pid, signal.SIGKILL)
             _, status, usage = os.wait4(ended.si_pid, 0)
             number = self._children.pop(ended.si_pid, None)
+            for pid in orphans(self._children):
+                _signal_group(pid, signal.SIGKILL)
             if number is not None:
                 code = os.waitstatus_to_exitcode(status)
                 self._tell({"exited": number, "code": code, "peak_kib": usage.ru_maxrss})
 
     def _tell(self, note: dict[str, Any]) -> None:
-        self._control.send(json.dumps(note).encode())
+        with suppress(OSError):  # the supervisor has died: the next reading tells
+            self._control.send(json.dumps(note).encode())
+
+
+def adopt_orphans() -> None:
+    """Make this process the parent of whatever its descendants leave behind, instead of process 1."""
+    if sys.platform.startswith("linux"):
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def orphans(known: Collection[int]) -> list[int]:
+    """Return this process's children that it did not start: daemons, say, of a child that has ended."""
+    try:
+        with open(f"/proc/self/task/{os.getpid()}/children", encoding="ascii") as file:
+            return [pid for pid in map(int, file.read().split()) if pid not in known]
+    except OSError:  # the system does not tell
+        return []
 
 
 def _signal_group(pid: int, number: int) -> None:
@@ -114,14 +154,18 @@ def _become_child(folder: str, fds: list[int], zygote: int) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         _die_with(zygote)
-        sock_fd, stdout_fd, stderr_fd = fds
-        keep = {sock_fd, stdout_fd, stderr_fd, 0, 1, 2}
+        adopt_orphans()  # a daemon stays this child's for as long as it lives, and is the zygote's to end afterwards
+        sock_fd, stdout_fd, stderr_fd, stacks_fd = fds
+        keep = {*fds, 0, 1, 2}
+        # After SIGTERM too, so that who was ended for its time can be asked where it was.
+        faulthandler.enable(stacks_fd)
+        faulthandler.register(signal.SIGTERM, stacks_fd, chain=True)
         for fd in (int(name) for name in os.listdir("/dev/fd")):
             if fd not in keep:
                 with suppress(OSError):
                     os.close(fd)
         os.chdir(folder)
-        os.environ["TMPDIR"] = folder
+        os.environ["TMPDIR"] = tempfile.tempdir = folder
         child.serve(socket.socket(fileno=sock_fd), stdout_fd, stderr_fd)
         code = 0
     except KeyboardInterrupt:
@@ -145,6 +189,8 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     for module in sys.argv[2:]:
         importlib.import_module(module)
+    adopt_orphans()
+    child.rehearse()
     gc.freeze()  # a collection in a child must not copy what all share
     Zygote(socket.socket(fileno=int(sys.argv[1]))).serve()
 

@@ -72,6 +72,7 @@ BEGIN
         context NVARCHAR(MAX) NOT NULL,
         python VARCHAR(8) NOT NULL,
         function_hash VARCHAR(64) NOT NULL,
+        signature VARCHAR(160) NULL,
         submitted_by NVARCHAR(256) NOT NULL,
         error NVARCHAR(MAX) NULL,
         created_at DATETIME2(3) NOT NULL CONSTRAINT df_jobs_created_at DEFAULT SYSUTCDATETIME(),
@@ -98,6 +99,7 @@ IF OBJECT_ID('rx.workers', 'U') IS NULL
         version VARCHAR(32) NOT NULL,
         slots INT NOT NULL,
         lease_seconds FLOAT NOT NULL,
+        last_report BIGINT NOT NULL CONSTRAINT df_workers_last_report DEFAULT 0,
         started_at DATETIME2(3) NOT NULL CONSTRAINT df_workers_started_at DEFAULT SYSUTCDATETIME(),
         heartbeat_at DATETIME2(3) NOT NULL CONSTRAINT df_workers_heartbeat_at DEFAULT SYSUTCDATETIME(),
         stopped_at DATETIME2(3) NULL,
@@ -242,7 +244,26 @@ IF OBJECT_ID('rx.published', 'U') IS NULL
         python VARCHAR(8) NOT NULL,
         published_by NVARCHAR(256) NOT NULL,
         published_at DATETIME2(3) NOT NULL CONSTRAINT df_published_published_at DEFAULT SYSUTCDATETIME(),
+        signature VARCHAR(160) NULL,
         CONSTRAINT pk_published PRIMARY KEY CLUSTERED (name)
+    );
+GO
+
+-- The black box: how a process ended that died while it ran user code.
+IF OBJECT_ID('rx.crash_rows', 'U') IS NULL
+    CREATE TABLE rx.crash_rows (
+        job_key BIGINT NOT NULL,
+        task INT NOT NULL,
+        run INT NOT NULL,
+        attempt SMALLINT NOT NULL,
+        worker_key BIGINT NOT NULL,
+        exit_code INT NULL,
+        exit_signal VARCHAR(16) NULL,
+        peak_kib BIGINT NULL,
+        stacks NVARCHAR(MAX) NULL,
+        last_lines NVARCHAR(MAX) NULL,
+        died_at DATETIME2(3) NOT NULL CONSTRAINT df_crash_rows_died_at DEFAULT SYSUTCDATETIME(),
+        CONSTRAINT pk_crash_rows PRIMARY KEY CLUSTERED (job_key, task, run, attempt)
     );
 GO
 

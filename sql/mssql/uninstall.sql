@@ -29,6 +29,7 @@ GO
 
 DROP VIEW IF EXISTS rx.queue_depth;
 DROP VIEW IF EXISTS rx.job_progress;
+DROP VIEW IF EXISTS rx.crashes;
 DROP VIEW IF EXISTS rx.console;
 DROP VIEW IF EXISTS rx.tasks;
 GO
@@ -37,6 +38,7 @@ DROP TABLE IF EXISTS rx.published;
 DROP TABLE IF EXISTS rx.waiters;
 DROP TABLE IF EXISTS rx.frames;
 DROP TABLE IF EXISTS rx.scripts;
+DROP TABLE IF EXISTS rx.crash_rows;
 DROP TABLE IF EXISTS rx.console_chunks;
 DROP TABLE IF EXISTS rx.results;
 DROP TABLE IF EXISTS rx.inputs;

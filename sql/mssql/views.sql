@@ -42,6 +42,29 @@ INNER JOIN rx.jobs AS jobs ON console_chunks.job_key = jobs.job_key
 CROSS APPLY OPENJSON(console_chunks.lines) AS line;
 GO
 
+-- One row a process that died while it ran user code: how it ended, its largest memory in KiB, where its
+-- Python threads were and what it had written last, where that could be had.
+IF OBJECT_ID('rx.crashes', 'V') IS NOT NULL DROP VIEW rx.crashes;
+GO
+
+CREATE VIEW rx.crashes AS
+SELECT
+    jobs.job_id,
+    crash_rows.task,
+    crash_rows.run,
+    crash_rows.attempt,
+    workers.worker_id,
+    crash_rows.exit_code,
+    crash_rows.exit_signal,
+    crash_rows.peak_kib,
+    crash_rows.stacks,
+    crash_rows.last_lines,
+    crash_rows.died_at
+FROM rx.crash_rows AS crash_rows
+INNER JOIN rx.jobs AS jobs ON crash_rows.job_key = jobs.job_key
+LEFT JOIN rx.workers AS workers ON crash_rows.worker_key = workers.worker_key;
+GO
+
 IF OBJECT_ID('rx.job_progress', 'V') IS NOT NULL DROP VIEW rx.job_progress;
 GO
 

@@ -40,8 +40,8 @@ BEGIN
 
     -- A reader sees jobs, tasks, console lines and workers: not what a job was given, nor what it returned.
     GRANT SELECT ON
-        rx.schema_version, rx.jobs, rx.workers, rx.slots, rx.console_chunks, rx.tasks, rx.console, rx.job_progress,
-        rx.queue_depth
+        rx.schema_version, rx.jobs, rx.workers, rx.slots, rx.console_chunks, rx.crash_rows, rx.tasks, rx.console, rx.crashes,
+        rx.job_progress, rx.queue_depth
         TO rx_reader, rx_client, rx_worker;
     GRANT SELECT (
         job_key, task, status, attempt, worker_key, first_run, run_count, failed_runs, started_at, finished_at, seconds,
@@ -58,7 +58,8 @@ BEGIN
     GRANT UPDATE (status, error, done_runs, failed_runs, finished_at, purged_at) ON rx.jobs TO rx_client;
     GRANT UPDATE (status, error, finished_at) ON rx.task_rows TO rx_client;
     GRANT DELETE ON
-        rx.functions, rx.inputs, rx.task_rows, rx.slots, rx.results, rx.console_chunks, rx.scripts, rx.frames, rx.waiters
+        rx.functions, rx.inputs, rx.task_rows, rx.slots, rx.results, rx.console_chunks, rx.crash_rows, rx.scripts,
+        rx.frames, rx.waiters
         TO rx_client;
 
     -- A worker lists itself, claims tasks, writes what comes of them, and purges what nobody collected. It cannot
@@ -66,8 +67,8 @@ BEGIN
     GRANT SELECT ON
         rx.functions, rx.inputs, rx.task_rows, rx.results, rx.scripts, rx.frames, rx.waiters, rx.published
         TO rx_worker;
-    GRANT INSERT ON rx.workers, rx.slots, rx.results, rx.console_chunks, rx.frames TO rx_worker;
-    GRANT UPDATE (heartbeat_at, stopped_at) ON rx.workers TO rx_worker;
+    GRANT INSERT ON rx.workers, rx.slots, rx.results, rx.console_chunks, rx.crash_rows, rx.frames TO rx_worker;
+    GRANT UPDATE (heartbeat_at, stopped_at, last_report) ON rx.workers TO rx_worker;
     GRANT UPDATE (slots) ON rx.slots TO rx_worker;
     GRANT UPDATE (status, error, done_runs, failed_runs, started_at, finished_at, purged_at) ON rx.jobs TO rx_worker;
     GRANT UPDATE (
@@ -75,7 +76,7 @@ BEGIN
     ) ON rx.task_rows TO rx_worker;
     GRANT DELETE ON
         rx.functions, rx.jobs, rx.workers, rx.inputs, rx.task_rows, rx.slots, rx.results, rx.console_chunks,
-        rx.scripts, rx.frames, rx.waiters
+        rx.crash_rows, rx.scripts, rx.frames, rx.waiters
         TO rx_worker;
 
     -- Who publishes decides what callers run.

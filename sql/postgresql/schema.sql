@@ -42,6 +42,7 @@ CREATE TABLE IF NOT EXISTS rx.jobs (
     context TEXT NOT NULL,
     python VARCHAR(8) NOT NULL,
     function_hash VARCHAR(64) NOT NULL,
+    signature VARCHAR(160),
     submitted_by VARCHAR(256) NOT NULL,
     error TEXT,
     created_at TIMESTAMPTZ NOT NULL DEFAULT CLOCK_TIMESTAMP(),
@@ -66,6 +67,7 @@ CREATE TABLE IF NOT EXISTS rx.workers (
     version VARCHAR(32) NOT NULL,
     slots INTEGER NOT NULL,
     lease_seconds DOUBLE PRECISION NOT NULL,
+    last_report BIGINT NOT NULL DEFAULT 0,
     started_at TIMESTAMPTZ NOT NULL DEFAULT CLOCK_TIMESTAMP(),
     heartbeat_at TIMESTAMPTZ NOT NULL DEFAULT CLOCK_TIMESTAMP(),
     stopped_at TIMESTAMPTZ,
@@ -181,7 +183,24 @@ CREATE TABLE IF NOT EXISTS rx.published (
     python VARCHAR(8) NOT NULL,
     published_by VARCHAR(256) NOT NULL,
     published_at TIMESTAMPTZ NOT NULL DEFAULT CLOCK_TIMESTAMP(),
+    signature VARCHAR(160),
     CONSTRAINT pk_published PRIMARY KEY (name)
+);
+
+-- The black box: how a process ended that died while it ran user code.
+CREATE TABLE IF NOT EXISTS rx.crash_rows (
+    job_key BIGINT NOT NULL,
+    task INTEGER NOT NULL,
+    run INTEGER NOT NULL,
+    attempt SMALLINT NOT NULL,
+    worker_key BIGINT NOT NULL,
+    exit_code INTEGER,
+    exit_signal VARCHAR(16),
+    peak_kib BIGINT,
+    stacks TEXT,
+    last_lines TEXT,
+    died_at TIMESTAMPTZ NOT NULL DEFAULT CLOCK_TIMESTAMP(),
+    CONSTRAINT pk_crash_rows PRIMARY KEY (job_key, task, run, attempt)
 );
 
 INSERT INTO rx.schema_version (version) VALUES (1)

@@ -40,6 +40,7 @@ CREATE TABLE IF NOT EXISTS jobs (
     context TEXT NOT NULL,
     python TEXT NOT NULL,
     function_hash TEXT NOT NULL,
+    signature TEXT,
     submitted_by TEXT NOT NULL,
     error TEXT,
     created_at TEXT NOT NULL DEFAULT (STRFTIME('%Y-%m-%d %H:%M:%f', 'now')),
@@ -64,6 +65,7 @@ CREATE TABLE IF NOT EXISTS workers (
     version TEXT NOT NULL,
     slots INTEGER NOT NULL,
     lease_seconds REAL NOT NULL,
+    last_report INTEGER NOT NULL DEFAULT 0,
     started_at TEXT NOT NULL DEFAULT (STRFTIME('%Y-%m-%d %H:%M:%f', 'now')),
     heartbeat_at TEXT NOT NULL DEFAULT (STRFTIME('%Y-%m-%d %H:%M:%f', 'now')),
     stopped_at TEXT,
@@ -178,7 +180,24 @@ CREATE TABLE IF NOT EXISTS published (
     python TEXT NOT NULL,
     published_by TEXT NOT NULL,
     published_at TEXT NOT NULL DEFAULT (STRFTIME('%Y-%m-%d %H:%M:%f', 'now')),
+    signature TEXT,
     CONSTRAINT pk_published PRIMARY KEY (name)
+);
+
+-- The black box: how a process ended that died while it ran user code.
+CREATE TABLE IF NOT EXISTS crash_rows (
+    job_key INTEGER NOT NULL,
+    task INTEGER NOT NULL,
+    run INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
+    worker_key INTEGER NOT NULL,
+    exit_code INTEGER,
+    exit_signal TEXT,
+    peak_kib INTEGER,
+    stacks TEXT,
+    last_lines TEXT,
+    died_at TEXT NOT NULL DEFAULT (STRFTIME('%Y-%m-%d %H:%M:%f', 'now')),
+    CONSTRAINT pk_crash_rows PRIMARY KEY (job_key, task, run, attempt)
 );
 
 INSERT OR IGNORE INTO schema_version (version) VALUES (1);

@@ -38,6 +38,27 @@ FROM console_chunks
 INNER JOIN jobs ON console_chunks.job_key = jobs.job_key
 CROSS JOIN JSON_EACH(console_chunks.lines) AS line;
 
+-- One row a process that died while it ran user code: how it ended, its largest memory in KiB, where its
+-- Python threads were and what it had written last, where that could be had.
+DROP VIEW IF EXISTS crashes;
+
+CREATE VIEW crashes AS
+SELECT
+    jobs.job_id,
+    crash_rows.task,
+    crash_rows.run,
+    crash_rows.attempt,
+    workers.worker_id,
+    crash_rows.exit_code,
+    crash_rows.exit_signal,
+    crash_rows.peak_kib,
+    crash_rows.stacks,
+    crash_rows.last_lines,
+    crash_rows.died_at
+FROM crash_rows
+INNER JOIN jobs ON crash_rows.job_key = jobs.job_key
+LEFT JOIN workers ON crash_rows.worker_key = workers.worker_key;
+
 DROP VIEW IF EXISTS job_progress;
 
 CREATE VIEW job_progress AS

@@ -147,6 +147,26 @@ def test_every_variable_in_the_readme_is_a_setting() -> None:
     assert set(re.findall(r"\bRXSQL_[A-Z_]+\b", README)) == known
 
 
+def test_the_signing_block_makes_keys_that_work(context: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    """What the README says to type gives client and worker a key, and the job that they run is signed with it."""
+    (block,) = [block for block in _blocks("bash") if "RXSQL_SIGNING_KEY_FILE" in block]
+    ran = subprocess.run(
+        ["bash", "-euc", f"{block}\nenv -0"],
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    exported = dict(entry.split("=", 1) for entry in ran.stdout.split("\0") if entry.startswith("RXSQL_"))
+    assert exported["RXSQL_REQUIRE_SIGNATURE"] == "1"
+    for name, value in exported.items():
+        monkeypatch.setenv(name, value)
+    where = context(auto_cleanup=False, job_id="signed")
+    assert rx_exec(lambda x: x, x=[1, 2], compute_context=where) == [1, 2]
+    (row,) = _query(tmp_path / "jobs.db", "SELECT signature FROM jobs WHERE job_id = 'signed'")
+    assert row["signature"].startswith("k1:")
+
+
 def test_the_public_names_are_listed() -> None:
     """The README lists every public name of rxsql, and no other."""
     import rxsql

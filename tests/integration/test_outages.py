@@ -10,11 +10,20 @@ from typing import Any
 import pytest
 from conftest import wait_until
 from lossyproxy import LossyProxy
-from support import scalar
+from support import claim, ended, register, scalar, submit
 
-from rxsql import RxInSqlServer, rx_exec, rx_get_job_results, rx_wait_for_job
+from rxsql import (
+    RxInSqlServer,
+    RxRemoteJob,
+    rx_cancel_job,
+    rx_exec,
+    rx_get_job_output,
+    rx_get_job_results,
+    rx_get_job_status,
+    rx_wait_for_job,
+)
 from rxsql.errors import NoWorkerWarning
-from rxsql.store import install
+from rxsql.store import install, tasks
 from rxsql.store.engine import connect, open_store
 
 
@@ -90,6 +99,66 @@ def test_submission_whose_answer_was_lost(server_url, lossy, start_worker_on, ow
     assert rx_exec(lambda: 42, compute_context=RxInSqlServer(proxy.url, **chosen)) == [42]
     assert proxy.lost.is_set()
     assert scalar(open_store(server_url), "SELECT COUNT(*) FROM rx.jobs") == 1
+
+
+def test_lines_whose_answer_was_lost(server_url, lossy, start_worker_on, tmp_path):
+    """Console lines of a run that goes on are written once, though the worker sends them again."""
+    proxy = lossy("INSERT INTO rx.console_chunks")
+    gate = tmp_path / "gate"
+
+    def talk(path):
+        import pathlib
+        import time
+
+        for number in range(100):
+            print("line", number)
+        while not pathlib.Path(path).exists():
+            time.sleep(0.01)
+        print("the last")
+
+    where = RxInSqlServer(server_url, wait=False, auto_cleanup=False)
+    with pytest.warns(NoWorkerWarning):
+        job = rx_exec(talk, path=str(gate), compute_context=where)
+    start_worker_on(proxy.url, slots=1)
+    wait_until(lambda: "line 99" in rx_get_job_output(job))
+    wait_until(proxy.lost.is_set)
+    gate.touch()
+    rx_wait_for_job(job)
+    assert rx_get_job_output(job).splitlines() == [*(f"line {number}" for number in range(100)), "the last"]
+
+
+def test_cancel_whose_answer_was_lost(server_url, lossy):
+    """Who cancels and cannot know whether that was committed is told that the job was canceled, as it is."""
+    with pytest.warns(NoWorkerWarning):
+        job = rx_exec(lambda: 1, compute_context=RxInSqlServer(server_url, wait=False))
+    proxy = lossy("done_runs = (")
+    assert rx_cancel_job(RxRemoteJob(RxInSqlServer(proxy.url), job.job_id)) is True
+    assert proxy.lost.is_set()
+    assert rx_get_job_status(job) == "canceled"
+
+
+# ------------------------------------------------------------------------------------------------- conflicts
+
+
+def test_deadlock_is_tried_again(server_url, caplog):
+    """A report that the server ends for another transaction's sake is written by a second try at once."""
+    store = connect(server_url)
+    worker = register(store, "w")
+    job_key = submit(store, tasks=1)
+    (task,) = claim(store, worker, job_key)
+    written: list[Any] = []
+    reporter = threading.Thread(target=lambda: written.append(tasks.report(store, worker, ended(task))))
+    with store.write() as other:
+        other.exec_driver_sql("SET LOCAL deadlock_timeout = '60s'")  # so that the report is the one to go
+        other.exec_driver_sql("UPDATE rx.task_rows SET seconds = 0")
+        reporter.start()
+        waiting = "SELECT COUNT(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        wait_until(lambda: scalar(store, waiting))
+        other.exec_driver_sql("UPDATE rx.jobs SET name = 'other'")
+    reporter.join()
+    assert written[0].ended_jobs == {job_key}
+    assert "store.retry operation=report" in caplog.text
+    store.close()
 
 
 # ------------------------------------------------------------------------------------------------- restarts

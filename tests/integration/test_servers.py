@@ -34,7 +34,7 @@ from rxsql import (
 from rxsql.client.watch import why_not_running
 from rxsql.errors import NoWorkerWarning
 from rxsql.payload import PYTHON
-from rxsql.store import jobs, workers
+from rxsql.store import jobs, reaping, workers
 from rxsql.store.engine import Store
 from rxsql.store.submission import add_job
 
@@ -416,7 +416,7 @@ def test_other_versions_of_python_are_named(store, context):
     workers.register(store, worker_id="a", python="3.99", version="1", slots=1, lease_seconds=30)
     workers.register(store, worker_id="b", python="3.98", version="1", slots=1, lease_seconds=30)
     late = workers.register(store, worker_id="c", python=PYTHON, version="1", slots=1, lease_seconds=30)
-    workers.stop(store, late)
+    reaping.reap(store, late, "")
     with pytest.warns(NoWorkerWarning, match=no_worker(store, alive="live workers run Python 3.98, 3.99")):
         job = rx_exec(lambda: 1, compute_context=context(wait=False))
     reason = why_not_running(store, jobs.get_job(store, job.job_id))
@@ -440,7 +440,7 @@ def test_status_says_why_a_job_waits(store, server_url):
     key = workers.register(store, worker_id="a", python="3.99", version="1", slots=1, lease_seconds=30)
     shown = subprocess.run(rxsql("status"), capture_output=True, text=True)
     assert "It waits" not in shown.stderr
-    workers.stop(store, key)
+    reaping.reap(store, key, "")
     jobs.cancel(store, "j")
     assert waiting.wait() == 3
     assert waiting.stderr.read() == ""

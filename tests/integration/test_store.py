@@ -12,7 +12,7 @@ from support import claim, counted, ended, line, new_job, register, rows_of, sca
 
 from rxsql.errors import JobExistsError, JobNotFoundError
 from rxsql.models import ConsoleChunk, NewTask, Outcome, Report, RunOutcome, RxRemoteJobStatus, Task
-from rxsql.store import jobs, tasks, workers, workitems
+from rxsql.store import jobs, reaping, tasks, workers, workitems
 from rxsql.store.engine import Store, connect
 from rxsql.store.submission import add_job
 
@@ -222,7 +222,7 @@ def test_runs_of_a_chunk_are_kept_when_its_task_goes_back(store, worker):
     tasks.release(store, worker, [(task, task.attempt)])
     (again,) = claim(store, worker, job_key)
     assert again.attempt == 2
-    assert tasks.runs_with_results(store, job_key, again) == {0}
+    assert tasks.runs_with_results(store, job_key, again) == {0: None}
 
 
 def test_released_task_that_was_not_begun_has_its_attempt_back(store, worker):
@@ -246,7 +246,9 @@ def test_console_lines_are_read_in_order_and_from_a_place(store, worker):
     found = jobs.fetch_console(store, job_key, after=0, limit=10)
     assert [chunk for _, chunk in found] == chunks
     assert jobs.fetch_console(store, job_key, after=found[0][0], limit=10) == found[1:]
-    tasks.report(store, worker, Report(chunks=[replace(chunks[0], lines=("nul \0", "half \ud800"))]))
+    tasks.report(
+        store, worker, Report(number=2, chunks=[replace(chunks[0], lines=("nul \0", "half \ud800"))])
+    )
     assert jobs.fetch_console(store, job_key, after=found[1][0], limit=1)[0][1].lines == (
         "nul \N{SYMBOL FOR NULL}",
         "half ?",
@@ -286,12 +288,12 @@ def test_tasks_of_a_dead_worker_return_or_fail(store, worker):
     """Reaping returns a dead worker's tasks to the queue, and fails those without attempts left."""
     job_key = submit(store, tasks=2, max_attempts=2)
     claim(store, worker, job_key)
-    tasks.reap(store, worker, "the worker died")
+    reaping.reap(store, worker, "the worker died")
     other = register(store, "w2")
     first, second = claim(store, other, job_key)
     assert first.attempt == 2
     tasks.report(store, other, ended(second))
-    tasks.reap(store, other, "the worker died")
+    reaping.reap(store, other, "the worker died")
     job = jobs.get_job(store, "j")
     assert (job.status, job.failed_runs) == ("finished", 1)
     assert [o.error for o in jobs.fetch_outcomes(store, job_key, after=-1, limit=9)] == [
@@ -306,7 +308,7 @@ def test_worker_is_dead_when_its_lease_is_over(store, worker):
     alive = {w.worker_id: w.is_alive for w in workers.list_workers(store)}
     assert alive == {"w1": True, "late": False}
     assert "late" in [w.worker_id for w in workers.dead_workers(store, but=worker)]
-    workers.stop(store, late)
+    reaping.reap(store, late, "")
     assert "late" not in [w.worker_id for w in workers.dead_workers(store, but=worker)]
     assert workers.heartbeat(store, late) is False
 

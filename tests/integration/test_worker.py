@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 from conftest import is_alive, wait_until
+from support import suspend
 
 from rxsql import (
     RxRemoteJobStatus,
@@ -368,7 +369,7 @@ def test_corrupt_rows_fail_their_runs_only(context, store_path, start_worker, tm
 def test_corrupt_function_fails_its_job_only(context, store_path, start_worker):
     """A damaged function row ends its job with a clear reason; the worker goes on."""
     worker = start_worker(slots=1)
-    worker.send_signal(signal.SIGSTOP)
+    suspend(worker, store_path)
     job = rx_exec(square, x=1, compute_context=context(wait=False))
     connection = sqlite3.connect(store_path)
     with connection:
@@ -425,7 +426,7 @@ def test_stop_and_continue_past_the_lease_is_refused(store_path, context, start_
 
     job = rx_exec(who, path=str(mark), compute_context=context(wait=False))
     wait_until(lambda: list(tmp_path.glob("mark-*")))
-    first.send_signal(signal.SIGSTOP)
+    suspend(first, store_path)
     second = start_worker(slots=1, lease_seconds=1)
     rx_wait_for_job(job)
     first.send_signal(signal.SIGCONT)
@@ -688,7 +689,7 @@ def test_preloaded_modules_are_there_in_every_child(start_worker, context):
 def test_rows_changed_by_hand_fail_their_job_only(context, store_path, start_worker, change, reason):
     """A job whose function was deleted or whose options were spoiled fails and says so; the worker goes on."""
     worker = start_worker(slots=1)
-    worker.send_signal(signal.SIGSTOP)
+    suspend(worker, store_path)
     job = rx_exec(square, x=1, compute_context=context(wait=False))
     connection = sqlite3.connect(store_path)
     with connection:
@@ -704,7 +705,7 @@ def test_rows_changed_by_hand_fail_their_job_only(context, store_path, start_wor
 def test_task_whose_runs_are_all_done_ends(context, store_path, start_worker):
     """A task that comes back with nothing left to run ends, and its job with it."""
     worker = start_worker(slots=1)
-    worker.send_signal(signal.SIGSTOP)
+    suspend(worker, store_path)
     job = rx_exec(square, x=[1, 2], compute_context=context(wait=False))
     connection = sqlite3.connect(store_path)
     with connection:

@@ -149,6 +149,17 @@ def test_what_cannot_be_rebuilt_is_a_payload_error():
         payload.load(payload.frame(b"cno_such_module\nname\n."))
 
 
+def test_a_module_under_two_names_travels(tmp_path, monkeypatch):
+    """A module of the user's that stands in `sys.modules` twice is no obstacle."""
+    (tmp_path / "mine_twice.py").write_text("def f():\n    return 7\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    import mine_twice
+
+    monkeypatch.setitem(sys.modules, "mine_twice", mine_twice)
+    monkeypatch.setitem(sys.modules, "mine_again", mine_twice)
+    assert payload.load(payload.dump(mine_twice.f))() == 7
+
+
 def test_a_dumper_starts_anew_each_time():
     """Values dumped one after the other are whole by themselves."""
     dumper, shared = payload.Dumper(), ["shared"]

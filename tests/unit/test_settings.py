@@ -19,7 +19,8 @@ def test_defaults_need_no_environment():
 def test_every_setting_has_a_variable():
     """Each field is read from the variable of its name, as the type of its default."""
     for field in fields(Settings):
-        text, value = {str: ("x", "x"), int: ("7", 7), float: ("2.5", 2.5)}[type(field.default)]
+        examples = {str: ("x", "x"), int: ("7", 7), float: ("2.5", 2.5), bool: ("1", True)}
+        text, value = examples[type(field.default)]
         assert getattr(Settings.from_environment({f"RXSQL_{field.name.upper()}": text}), field.name) == value
 
 
@@ -39,6 +40,7 @@ def test_an_empty_variable_is_not_set():
         ("RXSQL_RETENTION_SECONDS", "inf", "RXSQL_RETENTION_SECONDS must be a number, not 'inf'"),
         ("RXSQL_LEASE_SECONDS", "0", "RXSQL_LEASE_SECONDS must be at least 0.1, and is 0"),
         ("RXSQL_MAX_ATTEMPTS", "0", "RXSQL_MAX_ATTEMPTS must be at least 1, and is 0"),
+        ("RXSQL_REQUIRE_SIGNATURE", "yes", "RXSQL_REQUIRE_SIGNATURE must be 0 or 1, not 'yes'"),
     ],
 )
 def test_unusable_values_are_refused_by_name(variable, text, message):
@@ -51,6 +53,16 @@ def test_settings_are_frozen():
     """Nobody changes a setting while the process runs."""
     with pytest.raises(FrozenInstanceError):
         Settings().slots = 3
+
+
+def test_a_switch_can_be_off():
+    """`RXSQL_REQUIRE_SIGNATURE=0` is the default, said aloud."""
+    assert Settings.from_environment({"RXSQL_REQUIRE_SIGNATURE": "0"}) == Settings()
+
+
+def test_keys_are_not_shown():
+    """The settings can be printed: the signing keys are not in their repr."""
+    assert "hidden" not in repr(Settings(signing_keys="id:hidden"))
 
 
 def test_child_slots():

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from rxsql.errors import StoreError, StoreUnreachableError
+from rxsql.errors import StoreConflictError, StoreError, StoreRefusedError, StoreUnreachableError
 from rxsql.store.dialects import odbc, remedies
 
 if TYPE_CHECKING:
@@ -74,13 +74,19 @@ class StoreDialect:
         """Return a hint that only says when it is time to look again."""
         return PollWakeup()
 
+    def close(self) -> None:
+        """Nothing stands ready."""
+
     def translate(self, error: sa.exc.DBAPIError) -> StoreError:
         """Say SQL Server's and its drivers' errors in rxsql's words."""
         text = " ".join(str(error.orig).split())
         facts = remedies.facts(error.orig or error)
         remedy = remedies.remedy(*facts)
         passing = remedies.is_transient(facts.number, facts.sqlstate) or facts.sqlstate in _PASSING_STATES
-        kind = StoreUnreachableError if passing else StoreError
+        refused = (facts.sqlstate or "").startswith("22")  # data: too long, out of range
+        kind = StoreUnreachableError if passing else StoreRefusedError if refused else StoreError
+        if remedies.is_conflict(facts.number, facts.sqlstate):
+            kind = StoreConflictError
         if facts.sqlstate in _NO_CONNECTION:
             remedy = f"{remedy} {_SUBSTITUTE}"
         return kind(f"The store {self.label}: {remedy or 'it refused a statement.'} ({text})")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from rxsql.errors import StoreError, StoreUnreachableError
+from rxsql.errors import StoreConflictError, StoreError, StoreRefusedError, StoreUnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,7 +27,9 @@ _REMEDIES = {
 }
 
 _PASSING_CLASSES = frozenset({"08", "40", "57"})  # connection, rollback by the server, operator
-_PASSING = frozenset({"55P03"})  # lock not available
+_CONFLICTS = frozenset({"40001", "40P01", "55P03"})  # serialization, deadlock, lock not available
+_REFUSING_CLASSES = frozenset({"22", "54"})  # data, limits
+_MESSAGE_TOO_LONG = "08P01"
 _PASSING_REMEDY = (
     "The server cannot be reached, has closed the connection, or was busy; try again when it is back."
 )
@@ -86,6 +88,9 @@ class StoreDialect:
         """Return a hint that listens to notifications."""
         return NotifyWakeup(engine, own)
 
+    def close(self) -> None:
+        """Nothing stands ready."""
+
     def translate(self, error: sa.exc.DBAPIError) -> StoreError:
         """Say PostgreSQL's errors in rxsql's words."""
         state = getattr(error.orig, "sqlstate", None) or ""
@@ -95,12 +100,15 @@ class StoreDialect:
             remedy = _REMEDIES["28P01"]
         if remedy is None and "does not exist" in text and "database" in text:
             remedy = _REMEDIES["3D000"]
-        passing = (
-            error.connection_invalidated or state[:2] in _PASSING_CLASSES or state in _PASSING or not state
+        refused = state[:2] in _REFUSING_CLASSES or state == _MESSAGE_TOO_LONG
+        passing = not refused and (
+            error.connection_invalidated or state[:2] in _PASSING_CLASSES or state in _CONFLICTS or not state
         )
         if remedy is None and passing:
-            return StoreUnreachableError(f"The store {self.label}: {_PASSING_REMEDY} ({text})")
-        return StoreError(f"The store {self.label}: {remedy or 'it refused a statement.'} ({text})")
+            kind = StoreConflictError if state in _CONFLICTS else StoreUnreachableError
+            return kind(f"The store {self.label}: {_PASSING_REMEDY} ({text})")
+        other = StoreRefusedError if refused else StoreError
+        return other(f"The store {self.label}: {remedy or 'it refused a statement.'} ({text})")
 
 
 def _begin(connection: Connection) -> None:

@@ -155,11 +155,14 @@ _PHRASE = re.compile(r"Driver Error: ([^;]*);")
 
 # Entity Framework Core's list for SQL Server and Azure SQL, with lock timeouts and snapshot conflicts. A timeout of
 # the client is left out: its statement may have succeeded.
-_TRANSIENT = {
-    *(64, 121, 233, 10053, 10054, 10060),  # the connection broke
+_CONFLICTS = {
     *(1205, 1222, 3960),  # deadlock, lock timeout, snapshot conflict
-    *(10928, 10929, 40197, 40501, 40613, 49918, 49919, 49920),  # Azure: busy, moving, out of resources
     *(41301, 41302, 41305, 41325, 41839),  # memory-optimized tables: validation and dependency failures
+}
+_TRANSIENT = {
+    *_CONFLICTS,
+    *(64, 121, 233, 10053, 10054, 10060),  # the connection broke
+    *(10928, 10929, 40197, 40501, 40613, 49918, 49919, 49920),  # Azure: busy, moving, out of resources
     *(596, 6005),  # the session was ended, the server shuts down
 }
 _TRANSIENT_STATES = {"40001", "08S01", "08007", "IMC06"}
@@ -212,3 +215,8 @@ def is_transient(native_number: int | None, sqlstate: str | None) -> bool:
     lock timeout as HYT00 and as HY000.
     """
     return native_number in _TRANSIENT or sqlstate in _TRANSIENT_STATES
+
+
+def is_conflict(native_number: int | None, sqlstate: str | None) -> bool:
+    """Whether the server has rolled the transaction back because another was in its way."""
+    return native_number in _CONFLICTS or sqlstate == "40001"

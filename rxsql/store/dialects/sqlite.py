@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from rxsql.errors import StoreError, StoreLockedError
+from rxsql.errors import StoreError, StoreLockedError, StoreRefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -40,6 +40,9 @@ NETWORK_FILE_SYSTEMS = frozenset(
 )
 MOUNTS = Path("/proc/self/mounts")
 _SHORTEST_PAUSE, _LONGEST_PAUSE, _BLIND_PAUSE = 0.0002, 0.1, 0.005  # seconds between looks for a change
+_SHORT_PAUSES = (
+    15  # after a write, before the pauses grow: a commit takes about as long as a sync of the disk
+)
 OLDEST = (3, 38, 0)
 _SYNCHRONOUS = {"full": "FULL", "normal": "NORMAL"}
 
@@ -64,6 +67,7 @@ class StoreDialect:
         self.path = Path(str(url.database)).expanduser().absolute()
         self.label = str(self.path)
         self._timeout = settings.busy_timeout_seconds
+        self._idle_wakeups: list[FileWakeup] = []
         option = str(url.query.get("synchronous", "full")).lower()
         if option not in _SYNCHRONOUS:
             raise StoreError(f"synchronous={option} is unknown; it is full or normal.")
@@ -118,7 +122,17 @@ class StoreDialect:
 
     def wakeup(self, engine: Engine, _own: str) -> FileWakeup:
         """Return a hint that watches the write-ahead log."""
-        return FileWakeup(self.path, engine)
+        try:
+            found = self._idle_wakeups.pop()
+        except IndexError:
+            return FileWakeup(self.path, engine, self._idle_wakeups)
+        found.drain()
+        return found
+
+    def close(self) -> None:
+        """End the watches that wait to be used again."""
+        while self._idle_wakeups:
+            self._idle_wakeups.pop().end()
 
     def translate(self, error: sa.exc.DBAPIError) -> StoreError:
         """Say SQLite's errors in rxsql's words."""
@@ -145,7 +159,8 @@ class StoreDialect:
             return StoreError(
                 f"The disk of the store {self.label} is full. Free some room; nothing stored was lost."
             )
-        return StoreError(f"The store {self.label} refused a statement: {error.orig}")
+        kind = StoreRefusedError if code == sqlite3.SQLITE_TOOBIG else StoreError
+        return kind(f"The store {self.label} refused a statement: {error.orig}")
 
 
 def refuse_old(version: tuple[int, ...]) -> None:
@@ -194,8 +209,9 @@ class FileWakeup:
     Where there is no inotify, `data_version` is polled; it costs microseconds.
     """
 
-    def __init__(self, path: Path, engine: Engine) -> None:
+    def __init__(self, path: Path, engine: Engine, idle: list[FileWakeup]) -> None:
         self._engine = engine
+        self._idle = idle
         self._seen: dict[int, int] = {}
         self.changed()  # opens the store, so that the log is there to be watched
         self._watch = _watch(path)
@@ -220,11 +236,10 @@ class FileWakeup:
     def wait(self, seconds: float) -> bool:
         """Wait for somebody else's commit, at most `seconds`.
 
-        The log is written before the commit can be seen, and a commit takes about as long as a sync of the disk;
-        so after a write the look is repeated with growing pauses.
+        The log is written before the commit can be seen, so after a write the look is repeated, with growing pauses.
         """
         began = time.monotonic()
-        pause = _SHORTEST_PAUSE
+        pause, short_pauses = _SHORTEST_PAUSE, _SHORT_PAUSES
         while not self.changed():
             waited = time.monotonic() - began
             if waited >= seconds:
@@ -233,8 +248,9 @@ class FileWakeup:
                 time.sleep(min(seconds - waited, _BLIND_PAUSE))
             elif select.select([self._watch], [], [], min(seconds - waited, pause))[0]:
                 self.drain()
-                pause = _SHORTEST_PAUSE
-                time.sleep(pause)
+                pause, short_pauses = _SHORTEST_PAUSE, _SHORT_PAUSES
+            elif short_pauses:
+                short_pauses -= 1
             else:
                 pause = min(_LONGEST_PAUSE, pause * 1.5)
         return True
@@ -245,6 +261,10 @@ class FileWakeup:
             self._watch.read(timeout=0)
 
     def close(self) -> None:
+        """Keep the watch for the next one who waits: the kernel takes a millisecond to end one."""
+        self._idle.append(self)
+
+    def end(self) -> None:
         """Give the watch back."""
         if self._watch is not None:
             self._watch.close()

@@ -12,7 +12,8 @@ CREATE PROCEDURE rx.add_job
     @tasks INT,
     @num_tasks INT,
     @job_key BIGINT OUTPUT,
-    @job_id NVARCHAR(128) OUTPUT
+    @job_id NVARCHAR(128) OUTPUT,
+    @signature VARCHAR(160) = NULL
 AS
 BEGIN
     SET NOCOUNT ON;
@@ -44,7 +45,7 @@ BEGIN
     INSERT INTO rx.jobs (
         job_id, name, kind, run_count, num_tasks, max_attempts, continue_on_failure, has_inputs,
         packages_to_load, execution_timeout_seconds, auto_cleanup, console_output, context, python,
-        function_hash, submitted_by
+        function_hash, submitted_by, signature
     )
     VALUES (
         @job_id, @name, @kind, @tasks, @num_tasks, 3, 0, CASE WHEN @kind = 'script' THEN 1 ELSE 0 END,
@@ -54,7 +55,7 @@ BEGIN
             N', "execution_timeout_seconds": 0, "wait": false, "console_output": false, "auto_cleanup": false, ',
             N'"packages_to_load": [], "description": "sqlserver", "version": "1.0"}'
         ),
-        @python, @function_hash, SUSER_SNAME()
+        @python, @function_hash, SUSER_SNAME(), @signature
     );
     SET @job_key = (SELECT job_key FROM rx.jobs WHERE job_id = @job_id);
     WITH digits AS (

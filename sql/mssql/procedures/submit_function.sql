@@ -14,8 +14,10 @@ BEGIN
     SET NOCOUNT ON;
     SET XACT_ABORT ON;
     DECLARE @problem NVARCHAR(2000), @hash VARCHAR(64), @python VARCHAR(8), @job_key BIGINT;
+    DECLARE @signature VARCHAR(160);
     SELECT
         @hash = function_hash,
+        @signature = signature,
         @python = python
     FROM rx.published
     WHERE name = @name;
@@ -35,6 +37,7 @@ BEGIN
         @kind = 'published',
         @python = @python,
         @function_hash = @hash,
+        @signature = @signature,
         @tasks = 1,
         @num_tasks = 1,
         @job_key = @job_key OUTPUT, @job_id = @job_id OUTPUT;

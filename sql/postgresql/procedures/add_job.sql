@@ -1,7 +1,8 @@
 -- Submit a job that plain SQL describes, with its tasks; the functions below call it, users cannot.
 -- Returns: the job's key.
 CREATE OR REPLACE FUNCTION rx.add_job(
-    given_job_id TEXT, job_name TEXT, job_kind TEXT, job_python TEXT, hash TEXT, tasks INTEGER, children INTEGER
+    given_job_id TEXT, job_name TEXT, job_kind TEXT, job_python TEXT, hash TEXT, tasks INTEGER, children INTEGER,
+    job_signature TEXT DEFAULT NULL
 ) RETURNS BIGINT
 LANGUAGE plpgsql
 SET search_path = rx, pg_temp
@@ -19,7 +20,8 @@ BEGIN
     END IF;
     INSERT INTO rx.jobs (
         job_id, name, kind, run_count, num_tasks, max_attempts, continue_on_failure, has_inputs, packages_to_load,
-        execution_timeout_seconds, auto_cleanup, console_output, context, python, function_hash, submitted_by
+        execution_timeout_seconds, auto_cleanup, console_output, context, python, function_hash, submitted_by,
+        signature
     )
     VALUES (
         new_id, job_name, job_kind, tasks, children, 3, 0, CASE job_kind WHEN 'script' THEN 1 ELSE 0 END, '[]', 0, 0, 0,
@@ -28,7 +30,7 @@ BEGIN
             'console_output', FALSE, 'auto_cleanup', FALSE, 'packages_to_load', '[]'::JSONB, 'description', 'sqlserver',
             'version', '1.0'
         ),
-        job_python, hash, SESSION_USER
+        job_python, hash, SESSION_USER, job_signature
     )
     RETURNING job_key INTO made;
     INSERT INTO rx.task_rows (job_key, task, first_run, run_count)

@@ -19,7 +19,7 @@ BEGIN
     IF JSONB_TYPEOF(args) IS DISTINCT FROM 'object' THEN
         RAISE EXCEPTION 'The arguments must be a JSON object such as {"name": 1}.';
     END IF;
-    made := rx.add_job(run_function.job_id, name, 'published', found.python, found.function_hash, 1, 1);
+    made := rx.add_job(run_function.job_id, name, 'published', found.python, found.function_hash, 1, 1, found.signature);
     INSERT INTO rx.scripts (job_key, language, script, input_name, output_name, params)
     VALUES (made, 'Python', NULL, 'InputDataSet', 'OutputDataSet', args);
     RETURN (SELECT jobs.job_id FROM rx.jobs WHERE jobs.job_key = made);

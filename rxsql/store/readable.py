@@ -1,0 +1,16 @@
+"""Text as every database takes it."""
+
+from __future__ import annotations
+
+from typing import overload
+
+_NUL = "\N{SYMBOL FOR NULL}"
+
+
+@overload
+def readable(text: str) -> str: ...
+@overload
+def readable(text: None) -> None: ...
+def readable(text: str | None) -> str | None:
+    """Return text without what no database takes as text: NUL characters, and halves of surrogate pairs."""
+    return text.replace("\0", _NUL).encode(errors="replace").decode() if text else text

@@ -1,0 +1,82 @@
+"""A worker's temporary folder, in which its children's lie; what a killed worker left behind is removed by others."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+_PREFIX = "rxsql-worker-"
+_LOCK = "lock"
+
+
+class WorkerFolder:
+    """A folder of this process's own, locked for as long as it lives."""
+
+    def __init__(self) -> None:
+        self._lock: int | None = None
+        while self._lock is None:  # who sweeps may have been quicker with the lock
+            self.path = Path(tempfile.mkdtemp(prefix=_PREFIX))
+            with suppress(OSError):
+                self._lock = _locked(self.path, os.O_CREAT)
+
+    def for_child(self) -> str:
+        """Return a new folder in it."""
+        return tempfile.mkdtemp(prefix="child-", dir=self.path)
+
+    def close(self) -> None:
+        """Remove it with all that is in it, and what dead workers left: perhaps no other comes."""
+        _remove(self.path)
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+        sweep()
+
+
+def sweep() -> None:
+    """Remove the folders of this user's workers that live no more: the lock ends with its process."""
+    for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with suppress(OSError):  # locked, or somebody else's, or gone meanwhile
+            if path.lstat().st_uid == os.geteuid() and not path.is_symlink():
+                lock = _locked(path)
+                _remove(path)
+                os.close(lock)
+
+
+def _locked(path: Path, flags: int = 0) -> int:
+    lock = os.open(path / _LOCK, os.O_RDWR | os.O_NOFOLLOW | flags, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(lock)
+        raise
+    return lock
+
+
+def _remove(path: Path) -> None:
+    """Remove the children's folders first and the lock last, so that whoever is interrupted leaves it to the next."""
+    for child in path.iterdir():
+        if child.name != _LOCK:
+            remove(child)
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def remove(folder: Path) -> None:
+    """Remove a folder, also where user code took away its own rights to what is in it."""
+    shutil.rmtree(folder, ignore_errors=True)
+    if not folder.exists():
+        return
+    _allow(folder)
+    for path, names, _ in os.walk(folder):
+        for name in names:
+            _allow(Path(path, name))
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _allow(folder: Path) -> None:
+    with suppress(OSError):
+        if not folder.is_symlink():
+            folder.chmod(0o700)

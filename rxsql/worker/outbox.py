@@ -1,0 +1,125 @@
+"""Reports on their way into the store: in order, sent again until they are written, and none of them twice."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from rxsql.errors import StoreRefusedError
+from rxsql.models import Outcome, Report, Written
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator
+
+    from rxsql.models import RunOutcome, TaskEnd
+
+log = logging.getLogger("rxsql.worker")
+
+
+class Outbox:
+    """Holds what the store has not confirmed: after a lost answer the same report is sent, under the same number."""
+
+    def __init__(self) -> None:
+        self._reports: deque[Report] = deque()
+        self._number = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._reports)
+
+    def put(self, report: Report) -> None:
+        """Add a report behind the others; it gets its number when it is sent."""
+        self._reports.append(report)
+
+    def ends(self) -> Iterator[TaskEnd]:
+        """Yield the ends of tasks that are not confirmed."""
+        for report in self._reports:
+            yield from report.ends
+
+    def send(self, write: Callable[[Report], Written]) -> Written | None:
+        """Write what there is; return what came of it.
+
+        A report that the store refuses for what is in it is split, until what is refused stands alone.
+        """
+        found: Written | None = None
+        while self._reports:
+            report = self._reports[0]
+            if not report.number:
+                self._number += 1
+                report.number = self._number
+            try:
+                written = write(report)
+            except StoreRefusedError as error:
+                parts = _without_cause(report, error)
+                self._reports.popleft()
+                self._reports.extendleft(reversed(parts))
+                continue
+            self._reports.popleft()
+            found = _together(found, written)
+        return found
+
+
+def _together(one: Written | None, other: Written) -> Written:
+    if one is None:
+        return other
+    return Written(refused=one.refused | other.refused, ended_jobs=one.ended_jobs | other.ended_jobs)
+
+
+def _without_cause(report: Report, error: StoreRefusedError) -> list[Report]:
+    """Return a refused report as two halves; that of one task without its values, or else without its lines.
+
+    Raises:
+        StoreRefusedError: There is nothing to leave out.
+    """
+    tasks = sorted(
+        {(e.job_key, e.task) for e in report.chunks}
+        | {(e.job_key, e.task) for e in report.outcomes}
+        | {(e.job_key, e.task) for e in report.ends}
+        | {(e.job_key, e.task) for e in report.crashes}
+    )
+    if len(tasks) > 1:
+        half = len(tasks) // 2
+        return [_part(report, tasks[:half]), _part(report, tasks[half:])]
+    if any(entry.outcome.value for entry in report.outcomes):
+        log.warning("result.refused job_key=%d task=%d error=%s", *tasks[0], error)
+        return [_without_values(report, error)]
+    if report.chunks or report.crashes:
+        log.warning("console.refused job_key=%d task=%d error=%s", *tasks[0], error)
+        return [Report(number=0, outcomes=report.outcomes, ends=report.ends)]
+    raise error
+
+
+def _part(report: Report, tasks: Collection[tuple[int, int]]) -> Report:
+    return Report(
+        number=0,
+        chunks=[entry for entry in report.chunks if (entry.job_key, entry.task) in tasks],
+        outcomes=[entry for entry in report.outcomes if (entry.job_key, entry.task) in tasks],
+        ends=[entry for entry in report.ends if (entry.job_key, entry.task) in tasks],
+        crashes=[entry for entry in report.crashes if (entry.job_key, entry.task) in tasks],
+    )
+
+
+def _without_values(report: Report, error: StoreRefusedError) -> Report:
+    """Return a task's report in which those of its runs have failed whose values the store did not take."""
+    refused = [entry for entry in report.outcomes if entry.outcome.value]
+    reason = f"{type(error).__name__}: The result could not be stored. {error}"
+    return Report(
+        number=0,
+        chunks=report.chunks,
+        outcomes=[_refused(entry, reason) if entry in refused else entry for entry in report.outcomes],
+        ends=[
+            replace(
+                end,
+                failed_runs=end.failed_runs + sum(not e.outcome.failed for e in refused),
+                error=end.error or reason,
+            )
+            for end in report.ends
+        ],
+        crashes=report.crashes,
+    )
+
+
+def _refused(entry: RunOutcome, reason: str) -> RunOutcome:
+    outcome = entry.outcome
+    return replace(entry, outcome=Outcome(outcome.run, None, outcome.error or reason, outcome.traceback))
