@@ -55,7 +55,6 @@ class Zygote:
                         woken.recv(4096)
                     self._reap()
                 if self._control in ready and not self._obey():
-                    self._clean_up()
                     return
         finally:
             self._end_all()
