@@ -8,8 +8,8 @@ write-once tables, so that plain SQL can submit it, and nothing that came from S
 
     SELECT … ──▶ frames (in) ──▶ poller ── bytes ──▶ child: DataFrame ─▶ script ─▶ DataFrame ── bytes ──▶ frames (out)
 
-A page is a JSON array of rows, a row an array of cells (or, from SQL Server, an object with the column's number as
-key); its header is an array of [name, type, length or precision, scale]. Cells that JSON's numbers would spoil are text:
+A page is a JSON array of rows, a row an array of cells, or, from SQL Server, an object with the column number as key.
+Its header is an array of [name, type, length or precision, scale]. Cells that JSON numbers would spoil are text:
 decimal, times (ISO 8601) and binary (hexadecimal). NULL, NaN and infinity are null.
 
 Supervisor and store move pages as text. Only the child and the client make DataFrames of them, and need pandas.
