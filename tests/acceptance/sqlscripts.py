@@ -27,7 +27,9 @@ def every_type() -> pd.DataFrame:
             "big": pd.Series([1, -(2**63), 2**63 - 1], dtype="int64"),
             "big_null": pd.Series([1, None, 2**63 - 1], dtype="Int64"),
             "real": [0.1, math.nan, -1.7976931348623157e308],
-            "money": pd.Series([decimal.Decimal("1.50"), None, decimal.Decimal("-12345678901234567890.123456")]),
+            "money": pd.Series(
+                [decimal.Decimal("1.50"), None, decimal.Decimal("-12345678901234567890.123456")]
+            ),
             "text": pd.Series(["ü 😀 'x'", None, ""], dtype="object"),
             "bytes": pd.Series([b"\x00\xff", None, b""], dtype="object"),
             "day": pd.Series([dt.date(1, 1, 1), None, dt.date(9999, 12, 31)], dtype="object"),
@@ -36,10 +38,16 @@ def every_type() -> pd.DataFrame:
                 dtype="datetime64[ns]",
             ),
             "zoned": pd.Series(
-                [pd.Timestamp("2020-01-02 03:04:05.1234567+05:30"), None, pd.Timestamp("2021-01-01", tz="UTC")],
+                [
+                    pd.Timestamp("2020-01-02 03:04:05.1234567+05:30"),
+                    None,
+                    pd.Timestamp("2021-01-01", tz="UTC"),
+                ],
                 dtype="object",
             ),
-            "clock": pd.Series([SqlTime.parse("03:04:05.1234567"), None, dt.time(23, 59, 59)], dtype="object"),
+            "clock": pd.Series(
+                [SqlTime.parse("03:04:05.1234567"), None, dt.time(23, 59, 59)], dtype="object"
+            ),
         }
     )
 
@@ -50,7 +58,9 @@ def same(left: pd.DataFrame, right: pd.DataFrame) -> bool:
 
 
 def _plain(frame: pd.DataFrame) -> list[tuple[Any, list[Any]]]:
-    return [(name, [_cell(value) for value in frame.iloc[:, n].tolist()]) for n, name in enumerate(frame.columns)]
+    return [
+        (name, [_cell(value) for value in frame.iloc[:, n].tolist()]) for n, name in enumerate(frame.columns)
+    ]
 
 
 def _cell(value: Any) -> Any:

@@ -81,7 +81,11 @@ def test_a_partition_has_a_run_of_its_own(where: RxInSqlServer) -> None:
     table = {"g": ["b", "a", "b", None], "x": [1, 2, 3, 4]}
     script = "import pandas\nOutputDataSet = pandas.DataFrame({'g': InputDataSet.g.head(1), 'n': [len(InputDataSet)]})"
     output = run(where, script, table, partition_by="g").output
-    assert sorted(zip(output["g"].fillna("none"), output["n"], strict=True)) == [("a", 1), ("b", 2), ("none", 1)]
+    assert sorted(zip(output["g"].fillna("none"), output["n"], strict=True)) == [
+        ("a", 1),
+        ("b", 2),
+        ("none", 1),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -91,8 +95,14 @@ def test_a_partition_has_a_run_of_its_own(where: RxInSqlServer) -> None:
         (" x = 1", "Its first line must not be indented"),
         ("def f():\n    raise KeyError('why')\nf()", "KeyError: 'why'"),
         ("OutputDataSet = 5", "OutputDataSet must be a pandas DataFrame, and is of the type int"),
-        ("import pandas\nOutputDataSet = pandas.DataFrame({'x': [1, 'a']})", "values of different types (int and str)"),
-        ("import pandas\nOutputDataSet = pandas.DataFrame({'x': [object()]})", "type object, which has no SQL type"),
+        (
+            "import pandas\nOutputDataSet = pandas.DataFrame({'x': [1, 'a']})",
+            "values of different types (int and str)",
+        ),
+        (
+            "import pandas\nOutputDataSet = pandas.DataFrame({'x': [object()]})",
+            "type object, which has no SQL type",
+        ),
         ("pass", "did not assign its OUTPUT parameter 'total'"),
         ("raise SystemExit(3)", "SystemExit: 3"),
     ],

@@ -36,6 +36,8 @@ LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path = rx, pg_temp
 AS $$
+DECLARE
+    wanted BIGINT := rx.finished_job(fetch_result.job_id);
 BEGIN
     RETURN QUERY
     SELECT (
@@ -45,7 +47,7 @@ BEGIN
     )
     FROM rx.frames
     CROSS JOIN JSONB_ARRAY_ELEMENTS(frames.body::JSONB) WITH ORDINALITY AS rows (cells, place)
-    WHERE frames.job_key = rx.finished_job(fetch_result.job_id) AND frames.direction = 'out'
+    WHERE frames.job_key = wanted AND frames.direction = 'out'
     ORDER BY frames.task, frames.page, rows.place;
 END
 $$;
