@@ -9,8 +9,12 @@ from __future__ import annotations
 
 import datetime as dt
 import decimal
+import contextlib
+import os
 import re
+import subprocess
 import sys
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -42,21 +46,41 @@ def server(mssql_databases: Callable[[str], str]) -> Iterator[Store]:
     store.close()
 
 
-@pytest.fixture
-def worker(server: Store, start_worker_on: Any) -> None:
-    start_worker_on(server.url, lease_seconds=3)
+@pytest.fixture(scope="module")
+def worker(server: Store) -> Iterator[None]:
+    """One worker for all, with pandas imported before it forks."""
+    environment = {
+        **os.environ,
+        "RXSQL_STORE": server.url,
+        "RXSQL_LEASE_SECONDS": "3",
+        "RXSQL_PRELOAD": "pandas",
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "rxsql.worker"], env=environment, stderr=subprocess.DEVNULL
+    )
+    yield
+    process.terminate()
+    process.wait(timeout=20)
 
 
-@pytest.fixture
-def cursor(server: Store) -> Iterator[Any]:
-    """A cursor of the driver's own, in autocommit."""
+@pytest.fixture(scope="module")
+def connection(server: Store) -> Iterator[Any]:
+    """A connection of the driver's own, in autocommit."""
     raw = server._engine.raw_connection()
-    connection = raw.driver_connection
-    connection.autocommit = True
-    yield connection.cursor()
-    connection.rollback()
+    raw.driver_connection.autocommit = True
+    yield raw.driver_connection
     raw.invalidate()
     raw.close()
+
+
+@pytest.fixture
+def cursor(connection: Any) -> Iterator[Any]:
+    """A cursor; what a script leaves behind is removed."""
+    yield connection.cursor()
+    connection.cursor().execute(
+        "IF @@TRANCOUNT > 0 ROLLBACK; DROP TABLE IF EXISTS #found; DROP TABLE IF EXISTS #refused; "
+        "DROP TABLE IF EXISTS #mine"
+    )
 
 
 class Answer:
@@ -144,10 +168,12 @@ def test_a_caller_that_goes_away_has_its_job_canceled(server: Store, worker: Non
     assert "went away" in str(scalar(server, f"SELECT error {job}"))
 
 
-def test_ordinary_users_run_what_their_role_is_for(server: Store, worker: None, cursor: Any) -> None:
+def test_ordinary_users_run_what_their_role_is_for(
+    server: Store, worker: None, cursor: Any, is_babelfish: bool
+) -> None:
     """A caller may run published functions and not scripts, a scripter scripts; neither reads tables or others' jobs."""
-    import uuid
-
+    if is_babelfish:
+        pytest.skip("Babelfish: rights on a procedure do not reach the procedures it calls")
     names = {role: f"{role}_{uuid.uuid4().hex[:8]}" for role in ("rx_caller", "rx_scripter")}
     database = scalar(server, "SELECT DB_NAME()")
     for role, name in names.items():
@@ -167,9 +193,6 @@ def test_ordinary_users_run_what_their_role_is_for(server: Store, worker: None, 
         for name in names.values():
             cursor.execute(f"DROP USER {name}")
             cursor.execute(f"DROP LOGIN {name}")
-
-
-import contextlib  # noqa: E402
 
 
 @contextlib.contextmanager

@@ -1,6 +1,6 @@
 -- Each type of parameter is a Python value that loses nothing.
 -- columns: seen str
--- rows: [("[1, 9223372036854775807, Decimal('1.50'), 0.1, True, 'ü', None, '2020-01-02 03:04:05.123456']",)]
+-- rows: [("[1, 9223372036854775807, Decimal('1.50'), 0.1, True, 'word', None, '2020-01-02 03:04:05.123456']",)]
 DECLARE
     @big BIGINT = 9223372036854775807,
     @exact DECIMAL(10, 2) = 1.5,
@@ -18,5 +18,5 @@ OutputDataSet = pandas.DataFrame({"seen": [repr([a, b, c, d, e, f, g, str(h)])]}
     @value_3 = @exact,
     @value_4 = @about,
     @value_5 = @flag,
-    @value_6 = N'ü',
+    @value_6 = N'word',
     @value_8 = @moment;

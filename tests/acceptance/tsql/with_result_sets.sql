@@ -1,4 +1,5 @@
 -- WITH RESULT SETS gives the rows other names and types.
+-- skip on Babelfish: ignores WITH RESULT SETS
 -- columns: id int, amount Decimal
 -- rows: [(1, Decimal('0.50'))]
 EXEC rx.sp_execute_external_script
