@@ -55,6 +55,11 @@ class SchemaVersionError(StoreError):
             step = "Upgrade rxsql here (pip install --upgrade rxsql), or name another store."
         else:
             step = f"Run: rxsql db init --store {label}"
+            if found == 0:  # SQL Server hides tables from those who may not use them
+                step += (
+                    ". Where the schema is there already, this user has none of its roles: "
+                    "rx_client submits jobs, rx_worker runs them, rx_reader looks"
+                )
         super().__init__(
             f"The store {label} has schema version {found}, this rxsql speaks {expected}. {step}"
         )

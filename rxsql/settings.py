@@ -23,7 +23,7 @@ class Settings:
 
     Args:
         store: URL or path of the store that stands in for any SQL Server a script names; empty: none set.
-        slots: Child processes a worker runs at once; 0: one a processor.
+        slots: Child processes a worker runs at once; 0: one a processor that it may use.
         retention_seconds: How long a final job's results and console lines wait to be collected.
         tombstone_seconds: How long a purged job's row still says "undetermined".
         lease_seconds: How long a worker may stay silent before its tasks go back to the queue.
@@ -81,7 +81,15 @@ class Settings:
     @property
     def child_slots(self) -> int:
         """The number of children a worker runs at once, at least 1."""
-        return self.slots or os.cpu_count() or 1
+        return self.slots or _processors()
+
+
+def _processors() -> int:
+    """Return how many processors this process may use: a container or an affinity may leave it fewer than there are."""
+    import loky  # noqa: PLC0415 - only a worker needs it
+
+    count: int = loky.cpu_count()
+    return count
 
 
 def _parse(variable: str, text: str, kind: type) -> str | int | float:

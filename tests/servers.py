@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -11,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from rxsql.errors import StoreError
-from rxsql.store.engine import Store, connect
+from rxsql.store.engine import Store, _open, connect
 from rxsql.store.tables import metadata
 
 IMAGE = "mcr.microsoft.com/mssql/server:2022-latest"
@@ -24,6 +25,9 @@ VARIANTS = {
         "ALTER DATABASE {name} SET OPTIMIZED_LOCKING = ON"
     ),
 }
+
+OTHER_DRIVER = "mssql-python"  # the plain variant's database through the other driver
+KINDS = (*VARIANTS, OTHER_DRIVER)
 
 
 @contextmanager
@@ -72,11 +76,38 @@ def database(server: str, variant: str) -> Iterator[str]:
             _set(master, VARIANTS[variant].format(name=name), variant)
             yield _store_name(server, name)
         finally:
+            for store in [store for (_, opened), store in _open.items() if name in opened]:
+                store.close()  # this process's clients keep theirs open
             with suppress(StoreError):  # a server that does not know this lets the database go without
                 _run(master, f"ALTER DATABASE {name} SET SINGLE_USER WITH ROLLBACK IMMEDIATE")
-            _run(master, f"DROP DATABASE {name}")
+            _drop(master, name)
     finally:
         master.close()
+
+
+def through_mssql_python(name: str) -> str:
+    """The name of the same store through the driver mssql-python; skips where that is not another or not there."""
+    pytest.importorskip("mssql_python", reason="mssql-python is not installed", exc_type=ImportError)
+    if "://" not in name:
+        url = sa.URL.create("mssql+mssqlpython", query={"odbc_connect": name})
+        return url.render_as_string(hide_password=False)
+    url = sa.make_url(name)
+    if url.get_driver_name() == "mssqlpython":
+        pytest.skip("SQL Server: RXSQL_TEST_MSSQL names the driver mssql-python, by which all tests go then")
+    return url.set(drivername="mssql+mssqlpython").render_as_string(hide_password=False)
+
+
+def _drop(master: Store, name: str) -> None:
+    """Drop a database; its last connection may be about to end."""
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            _run(master, f"DROP DATABASE {name}")
+            return
+        except StoreError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
 
 
 def _store_name(server: str, database: str) -> str:

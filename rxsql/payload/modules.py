@@ -34,6 +34,7 @@ def by_value() -> Iterator[None]:
             cloudpickle.unregister_pickle_by_value(module)
 
 
+_PACKAGES = frozenset({"site-packages", "dist-packages"})
 _seen: tuple[int, list[ModuleType]] = (-1, [])
 
 
@@ -54,7 +55,10 @@ def is_users(module: Any) -> bool:
     if name.partition(".")[0] in ("rxsql", "revoscalepy"):
         return False
     path = getattr(module, "__file__", None)
-    return isinstance(path, str) and not path.startswith(_installed_places())
+    if not isinstance(path, str) or path.startswith(_installed_places()):
+        return False
+    # A .pth file or PYTHONPATH may borrow packages from another environment; what is in such a folder is installed.
+    return _PACKAGES.isdisjoint(Path(path).parts)
 
 
 @lru_cache(maxsize=1)

@@ -90,6 +90,11 @@ class Store:
     def __repr__(self) -> str:
         return f"Store({self.label!r})"
 
+    @property
+    def engine(self) -> Engine:
+        """The engine underneath, for those who watch what is sent."""
+        return self._engine
+
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """Read without a transaction: each statement sees what is committed."""

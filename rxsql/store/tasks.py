@@ -142,12 +142,13 @@ def report(store: Store, worker_key: int, news: Report) -> Written:
     Of tasks that this worker does not hold any more, nothing is written; a report sent again is written once.
     """
     durable = bool(news.outcomes or news.ends)
+    touched = _touched(news)
     with store.write(durable=durable) as connection:
         # The job's row is the mutex of its writers: the last one sees that no task is open, and chunks appear in order.
-        for job_key in sorted({entry[0] for entry in _touched(news)}):
+        for job_key in sorted({entry[0] for entry in touched}):
             connection.execute(store.sql("lock_job"), {"job_key": job_key})
         held = _end_tasks(connection, store, worker_key, news.ends)
-        others = _touched(news) - {(end.job_key, end.task, end.attempt) for end in news.ends}
+        others = touched - {(end.job_key, end.task, end.attempt) for end in news.ends}
         held |= _own_tasks(connection, store, worker_key, others)
         _insert_results(connection, store, [o for o in news.outcomes if (o.job_key, o.task) in held])
         scripts.add_outputs(connection, store, [o for o in news.outcomes if (o.job_key, o.task) in held])
@@ -158,7 +159,7 @@ def report(store: Store, worker_key: int, news: Report) -> Written:
         ended = finish_jobs(connection, store, {end.job_key for end in news.ends})
         if ended or news.chunks:
             store.notify(connection)
-    return Written(refused={(job_key, task) for job_key, task, _ in _touched(news)} - held, ended_jobs=ended)
+    return Written(refused={(job_key, task) for job_key, task, _ in touched} - held, ended_jobs=ended)
 
 
 def _is_first_time(connection: Connection, worker_key: int, number: int) -> bool:

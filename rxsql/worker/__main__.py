@@ -60,7 +60,8 @@ def run(settings: Settings, *, exit_when_idle: bool = False, ready_fd: int | Non
 
 def _leave(number: int, _frame: object) -> NoReturn:
     for other in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(other, signal.SIG_IGN)  # a second one must not disturb the cleaning up
+        # A second one must not disturb the cleaning up; SIG_IGN would complain of one that is on its way.
+        signal.signal(other, lambda *_: None)
     raise SystemExit(128 + number)
 
 

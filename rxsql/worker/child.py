@@ -213,7 +213,7 @@ class Runner:
                 self._run(task.number, run, inputs if isinstance(inputs, Exception) else inputs[position])
 
     def _run(self, number: int, run: int, own: bytes | memoryview | Exception) -> None:
-        begun = time.perf_counter()
+        begun, here = time.perf_counter(), os.getpid()
         text = trace = ""
         body: bytes | None = None
         try:
@@ -229,6 +229,10 @@ class Runner:
                 text += f" (the limit RXSQL_MEMORY_MB is {self._job.memory_mb} MB)"
             # What was handed to this child already must not run; the supervisor hears of it and ends the job.
             self._over = not self._job.continue_on_failure
+        if (
+            os.getpid() != here
+        ):  # a copy that user code forked and did not end: the original goes on from here
+            os._exit(0)
         seconds = time.perf_counter() - begun
         out, err = self._streams.sizes()
         wire.send_outcome(
@@ -238,12 +242,13 @@ class Runner:
     def _value(self, run: int, own: bytes | memoryview | Exception) -> bytes:
         if isinstance(own, Exception):
             raise own
+<<<<<<< HEAD
         if self._job.script is not None:
             return payload.checked(self._job.script(own), self._job.payload_mb, f"The result of run {run}")
         here = os.getpid()
+=======
+>>>>>>> main
         value = self._job.function(**self._job.arguments(payload.load(own) if len(own) else {}))
-        if os.getpid() != here:  # a copy that user code forked and let return: the original goes on from here
-            os._exit(0)
         try:
             with payload.by_value():
                 return payload.checked(

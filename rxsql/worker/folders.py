@@ -24,7 +24,9 @@ class WorkerFolder:
                 self._lock = _locked(self.path, os.O_CREAT)
 
     def for_child(self) -> str:
-        """Return a new folder in it."""
+        """Return a new folder in it; a zygote that ended by itself has removed all of it."""
+        self.path.mkdir(mode=0o700, exist_ok=True)
+        self.path.mkdir(mode=0o700, exist_ok=True)  # somebody may tidy up there
         return tempfile.mkdtemp(prefix="child-", dir=self.path)
 
     def close(self) -> None:
@@ -58,9 +60,9 @@ def _locked(path: Path, flags: int = 0) -> int:
 
 def _remove(path: Path) -> None:
     """Remove the children's folders first and the lock last, so that whoever is interrupted leaves it to the next."""
-    for child in path.iterdir():
-        if child.name != _LOCK:
-            remove(child)
+    for name in os.listdir(path) if path.exists() else ():
+        if name != _LOCK:
+            remove(path / name)
     shutil.rmtree(path, ignore_errors=True)
 
 

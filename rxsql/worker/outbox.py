@@ -13,7 +13,7 @@ from rxsql.models import Outcome, Report, Written
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
-    from rxsql.models import RunOutcome, TaskEnd
+    from rxsql.models import TaskEnd
 
 log = logging.getLogger("rxsql.worker")
 
@@ -67,7 +67,7 @@ def _together(one: Written | None, other: Written) -> Written:
 
 
 def _without_cause(report: Report, error: StoreRefusedError) -> list[Report]:
-    """Return a refused report as two halves; that of one task without its values, or else without its lines.
+    """Return a refused report as two halves; that of one task without its largest value, or else without its lines.
 
     Raises:
         StoreRefusedError: There is nothing to leave out.
@@ -83,7 +83,7 @@ def _without_cause(report: Report, error: StoreRefusedError) -> list[Report]:
         return [_part(report, tasks[:half]), _part(report, tasks[half:])]
     if any(entry.outcome.value for entry in report.outcomes):
         log.warning("result.refused job_key=%d task=%d error=%s", *tasks[0], error)
-        return [_without_values(report, error)]
+        return [_without_value(report, error)]
     if report.chunks or report.crashes:
         log.warning("console.refused job_key=%d task=%d error=%s", *tasks[0], error)
         return [Report(number=0, outcomes=report.outcomes, ends=report.ends)]
@@ -100,26 +100,19 @@ def _part(report: Report, tasks: Collection[tuple[int, int]]) -> Report:
     )
 
 
-def _without_values(report: Report, error: StoreRefusedError) -> Report:
-    """Return a task's report in which those of its runs have failed whose values the store did not take."""
-    refused = [entry for entry in report.outcomes if entry.outcome.value]
+def _without_value(report: Report, error: StoreRefusedError) -> Report:
+    """Return a task's report in which the run has failed that has the largest value."""
+    largest = max(report.outcomes, key=lambda entry: len(entry.outcome.value or b""))
+    was = largest.outcome
     reason = f"{type(error).__name__}: The result could not be stored. {error}"
+    failed = replace(largest, outcome=Outcome(was.run, None, was.error or reason, was.traceback))
     return Report(
         number=0,
         chunks=report.chunks,
-        outcomes=[_refused(entry, reason) if entry in refused else entry for entry in report.outcomes],
+        outcomes=[failed if entry is largest else entry for entry in report.outcomes],
         ends=[
-            replace(
-                end,
-                failed_runs=end.failed_runs + sum(not e.outcome.failed for e in refused),
-                error=end.error or reason,
-            )
+            replace(end, failed_runs=end.failed_runs + (not was.failed), error=end.error or reason)
             for end in report.ends
         ],
         crashes=report.crashes,
     )
-
-
-def _refused(entry: RunOutcome, reason: str) -> RunOutcome:
-    outcome = entry.outcome
-    return replace(entry, outcome=Outcome(outcome.run, None, outcome.error or reason, outcome.traceback))

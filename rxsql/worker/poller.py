@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+import sys
 import time
 from dataclasses import replace
 from importlib.metadata import version
@@ -39,7 +40,7 @@ class Poller:
         self._settings = settings
         self._keyring = Keyring.from_settings(settings)
         self._next_number = 0
-        self._heartbeat_due = time.monotonic()
+        self._heartbeat_due = self._beaten_at = _clock()
         self._reap_due = 0.0
         self._housekeeping_due = 0.0
         self.register()
@@ -68,10 +69,13 @@ class Poller:
 
     def keep_alive(self) -> bool:
         """Renew the lease when it is time, and clean up for others; False when this worker was taken for dead."""
-        now = time.monotonic()
+        now = _clock()
         if now >= self._heartbeat_due:
+            if now > self._beaten_at + self._settings.lease_seconds:
+                self.spare_others()  # the whole machine may have slept: they wake up, too
             if not workers.heartbeat(self._store, self.worker_key):
                 return False
+            self._beaten_at = now
             self._heartbeat_due = now + self._settings.lease_seconds / 3
             if now >= self._reap_due:
                 self._reap()
@@ -186,7 +190,7 @@ class Poller:
 
     def spare_others(self) -> None:
         """Take nobody for dead for a lease: who could not reach the store itself does not know who else could not."""
-        self._reap_due = time.monotonic() + self._settings.lease_seconds
+        self._reap_due = _clock() + self._settings.lease_seconds
 
     def held(self) -> dict[tuple[int, int], Task]:
         """Return the tasks that are this worker's as the store sees it, by job key and number."""
@@ -202,3 +206,10 @@ class Poller:
         """End a job as failed for a reason of its own."""
         if tasks.end_job(self._store, job_key, RxRemoteJobStatus.FAILED, reason):
             log.warning("job.failed job_key=%d reason=%s", job_key, reason.splitlines()[0])
+
+
+def _clock() -> float:
+    """Return seconds that go on while the machine sleeps, as the database's clock does."""
+    if sys.platform.startswith("linux"):
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.monotonic()

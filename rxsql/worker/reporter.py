@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import struct
 import time
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("rxsql.worker")
 TAIL_SECONDS = 0.02  # between readings of the captured output
-_GATHER_SECONDS = 0.004  # how long outcomes wait for others while children are at work
-_GATHER_COUNT = 400
+_GATHER_SECONDS = 0.004  # how long outcomes wait for others while children are at work, at least
+_GATHER_MOST_SECONDS = 0.1
+_GATHER_COUNT = 1000
 
 
 class Reporter:
@@ -38,6 +40,7 @@ class Reporter:
         self._outbox = Outbox()
         self._since = 0.0
         self._tail_due = 0.0
+        self._gather_seconds = _GATHER_SECONDS
         self.failures: dict[int, str] = {}  # job keys and the reasons for which the whole job fails
 
     @property
@@ -45,7 +48,7 @@ class Reporter:
         """Seconds until the report wants to be written; None when there is nothing to write."""
         if not self._report:
             return 0.0 if self._outbox else None
-        return max(0.0, self._since + _GATHER_SECONDS - time.monotonic())
+        return max(0.0, self._since + self._gather_seconds - time.monotonic())
 
     def ends_task_of(self, job_key: int) -> bool:
         """Whether the end of one of a job's tasks is not written yet."""
@@ -66,18 +69,26 @@ class Reporter:
     # --------------------------------------------------------------------------------------------- hearing
 
     def hear(self, job: ActiveJob, child: Child) -> None:
-        """Take in what a child has sent."""
-        for message in child.messages():
-            if message.kind == wire.OUTCOME:
-                self._outcome(job, child, wire.parse_outcome(message))
-            elif message.kind == wire.READY:
-                child.ready = True
-            elif message.kind == wire.BROKEN:
-                self.failures[job.item.job_key] = wire.parse_text(message)
+        """Take in what a child has sent; one that talks nonsense is ended: user code has got at its socket."""
+        try:
+            for message in child.messages():
+                self._take(job, child, message)
+        except (struct.error, LookupError, ValueError, OSError) as error:
+            if not child.stopping:
+                log.warning("child.nonsense job_key=%d error=%r", job.item.job_key, error)
+                child.begin_stop()
+
+    def _take(self, job: ActiveJob, child: Child, message: wire.Message) -> None:
+        if message.kind == wire.OUTCOME:
+            self._outcome(job, child, wire.parse_outcome(message))
+        elif message.kind == wire.READY:
+            child.ready = True
+        elif message.kind == wire.BROKEN:
+            self.failures[job.item.job_key] = wire.parse_text(message)
 
     def _outcome(self, job: ActiveJob, child: Child, message: wire.OutcomeMessage) -> None:
         dispatch = child.in_flight.get(message.number)
-        if dispatch is None or job.item.job_key in self.failures:
+        if dispatch is None or message.run != dispatch.runs[0] or job.item.job_key in self.failures:
             return
         self.capture(child, dispatch, (message.stdout_end, message.stderr_end), final=True)
         error = message.error if message.failed else None
@@ -196,7 +207,10 @@ class Reporter:
         if self._report and (now or self._is_due()):
             self._outbox.put(self._report)
             self._report = Report(number=0)
+        begun = time.monotonic()
         written = self._outbox.send(self._poller.write)
+        if written is not None:  # a store that takes longer gets fewer and larger reports
+            self._gather_seconds = min(_GATHER_MOST_SECONDS, max(_GATHER_SECONDS, time.monotonic() - begun))
         for job_key, task in written.refused if written else ():
             self._lost(job_key, task)
         return written

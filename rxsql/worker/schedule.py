@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 CLAIM_SECONDS = 0.2  # of work, a child, to hold in memory
 CLAIM_MOST = 2000
 AHEAD_SECONDS = 0.01  # of work to hand to a child before it has ended what it has
-AHEAD_MOST = 100
+AHEAD_MOST = 400
 
 
 def shares(capacity: int, demands: Mapping[int, int]) -> dict[int, int]:

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rxsql.worker import child
+from rxsql.worker.floodgate import Floodgate
 from rxsql.worker.folders import remove
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class Zygote:
     def __init__(self, control: socket.socket) -> None:
         self._control = control
         self._children: dict[int, int] = {}  # process id -> number
+        self._floodgate = Floodgate(_signal_group)
         self._root: str | None = None  # the folder in which all children have theirs
 
     def serve(self) -> None:
@@ -49,7 +51,8 @@ class Zygote:
         self._tell({"ready": os.getpid()})
         try:
             while True:
-                ready, _, _ = select.select([self._control, woken], [], [])
+                ready, _, _ = select.select([self._control, woken], [], [], self._floodgate.timeout)
+                self._floodgate.check()
                 if woken in ready:
                     with suppress(BlockingIOError):
                         woken.recv(4096)
@@ -85,14 +88,17 @@ class Zygote:
             for pid, number in self._children.items():
                 if number == order["kill"]:
                     _signal_group(pid, order["signal"])
+                    self._floodgate.release(pid)
         return True
 
     def _fork(self, order: dict[str, Any], fds: list[int]) -> None:
         pid = os.fork()
         if pid == 0:
             _become_child(order["folder"], fds, os.getppid())
-        for fd in fds:
+        sock_fd, stdout_fd, stderr_fd, stacks_fd = fds
+        for fd in (sock_fd, stacks_fd):
             os.close(fd)
+        self._floodgate.watch(pid, (stdout_fd, stderr_fd))
         self._children[pid] = order["fork"]
         self._root = os.path.dirname(order["folder"])
 
@@ -108,6 +114,7 @@ class Zygote:
             _signal_group(ended.si_pid, signal.SIGKILL)
             _, status, usage = os.wait4(ended.si_pid, 0)
             number = self._children.pop(ended.si_pid, None)
+            self._floodgate.forget(ended.si_pid)
             for pid in orphans(self._children):
                 _signal_group(pid, signal.SIGKILL)
             if number is not None:

@@ -203,5 +203,15 @@ CREATE TABLE IF NOT EXISTS rx.crash_rows (
     CONSTRAINT pk_crash_rows PRIMARY KEY (job_key, task, run, attempt)
 );
 
+-- What these columns hold is another thing a second later: what the planner learned from the last job would
+-- have it walk through the next one's rows. Without statistics it takes the index that fits best.
+ALTER TABLE rx.task_rows
+ALTER COLUMN job_key SET STATISTICS 0,
+ALTER COLUMN status SET STATISTICS 0,
+ALTER COLUMN worker_key SET STATISTICS 0;
+ALTER TABLE rx.results ALTER COLUMN job_key SET STATISTICS 0;
+ALTER TABLE rx.console_chunks ALTER COLUMN job_key SET STATISTICS 0;
+ALTER TABLE rx.inputs ALTER COLUMN job_key SET STATISTICS 0;
+
 INSERT INTO rx.schema_version (version) VALUES (1)
 ON CONFLICT (version) DO NOTHING;

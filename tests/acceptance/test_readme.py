@@ -213,7 +213,7 @@ def test_every_command_in_the_readme_exists() -> None:
 
     commands = _commands()
     assert {words[0] for words in commands} == set(
-        "jobs status logs wait results cancel cleanup worker workers db demo run publish published unpublish".split()
+        "jobs status logs wait results cancel cleanup worker workers db demo run bench publish published unpublish".split()
     )
     asked = {
         words: subprocess.Popen(
@@ -231,7 +231,7 @@ def test_every_command_in_the_readme_exists() -> None:
         row = [
             cells[1]
             for cells in _table_after("## Command line")
-            if cells[0].startswith(f"`rxsql {' '.join(words)}")
+            if re.match(rf"`rxsql {' '.join(words)}\b", cells[0])
         ]
         for option in re.findall(r"`(-{1,2}[a-z]+)`", " ".join(row)):
             assert re.search(rf"(^|[\s,]){option}\b", said), f"rxsql {' '.join(words)} has no {option}"
@@ -360,7 +360,7 @@ def test_the_query_in_the_shell_block_runs(shown: Shown) -> None:
         assert len(ran.stdout.splitlines()) == len(found)
 
 
-@pytest.mark.parametrize("name", ["jobs", "tasks", "console", "workers", "job_progress"])
+@pytest.mark.parametrize("name", ["jobs", "tasks", "console", "workers", "job_progress", "queue_depth"])
 def test_the_documented_columns_are_the_columns(store_path: Path, context: Any, name: str) -> None:
     """Each table and view that the README documents has exactly the columns listed there, in their order."""
     from rxsql.store.engine import open_store

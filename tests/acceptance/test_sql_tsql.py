@@ -63,24 +63,48 @@ def worker(server: Store) -> Iterator[None]:
     process.wait(timeout=20)
 
 
+class Connection:
+    """A connection of the driver's own, in autocommit; a new one after what made the last one unusable."""
+
+    def __init__(self, server: Store) -> None:
+        self._server = server
+        self._raw: Any = None
+
+    def cursor(self) -> Any:
+        """Return a cursor, after removing what a script left behind."""
+        if self._raw is not None:
+            try:
+                return self._clean()
+            except Exception:
+                self.close()
+        self._raw = self._server._engine.raw_connection()
+        self._raw.driver_connection.autocommit = True
+        return self._clean()
+
+    def _clean(self) -> Any:
+        cursor = self._raw.driver_connection.cursor()
+        cursor.execute("IF @@TRANCOUNT > 0 ROLLBACK")
+        for table in ("#found", "#refused", "#mine"):
+            cursor.execute(f"DROP TABLE IF EXISTS {table}")
+        return cursor
+
+    def close(self) -> None:
+        self._raw.invalidate()
+        self._raw.close()
+
+
 @pytest.fixture(scope="module")
-def connection(server: Store) -> Iterator[Any]:
-    """A connection of the driver's own, in autocommit."""
-    raw = server._engine.raw_connection()
-    raw.driver_connection.autocommit = True
-    yield raw.driver_connection
-    raw.invalidate()
-    raw.close()
+def connection(server: Store) -> Iterator[Connection]:
+    """The connection that all scripts share."""
+    shared = Connection(server)
+    yield shared
+    shared.close()
 
 
 @pytest.fixture
-def cursor(connection: Any) -> Iterator[Any]:
-    """A cursor; what a script leaves behind is removed."""
-    yield connection.cursor()
-    connection.cursor().execute(
-        "IF @@TRANCOUNT > 0 ROLLBACK; DROP TABLE IF EXISTS #found; DROP TABLE IF EXISTS #refused; "
-        "DROP TABLE IF EXISTS #mine"
-    )
+def cursor(connection: Connection) -> Any:
+    """A cursor."""
+    return connection.cursor()
 
 
 class Answer:

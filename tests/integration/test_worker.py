@@ -436,6 +436,42 @@ def test_stop_and_continue_past_the_lease_is_refused(store_path, context, start_
     assert rx_exec(square, x=3, compute_context=context()) == [9]
 
 
+def test_machine_that_slept_loses_no_job(store_path, context, start_worker, tmp_path):
+    """Workers that all stood still past their leases go on: late heartbeats, no task is taken back or tried again."""
+    both = [start_worker(slots=1, lease_seconds=3) for _ in range(2)]
+    gate = tmp_path / "gate"
+
+    def hold(path, number):
+        import pathlib
+        import time
+
+        while not pathlib.Path(path).exists():
+            time.sleep(0.01)
+        return number
+
+    job = rx_exec(
+        hold,
+        path=str(gate),
+        number=[0, 1, 2, 3],
+        compute_context=context(wait=False, num_tasks=2, auto_cleanup=False),
+    )
+    at_work = "SELECT COUNT(DISTINCT worker_key) FROM task_rows WHERE status = 'running'"
+    wait_until(lambda: rows(store_path, at_work) == [(2,)])
+    store = open_store(str(store_path))
+    for worker in both:
+        suspend(worker, store_path)
+    wait_until(lambda: not any(worker.is_alive for worker in workers.list_workers(store)))
+    for number, worker in enumerate(both, start=1):
+        worker.send_signal(signal.SIGCONT)
+        wait_until(lambda alive=number: sum(w.is_alive for w in workers.list_workers(store)) == alive)
+    gate.touch()
+    rx_wait_for_job(job)
+    assert rx_get_job_results(job) == [0, 1, 2, 3]
+    assert rows(store_path, "SELECT attempt FROM tasks") == [(1,)] * 4
+    said = "".join(log.read_text() for log in tmp_path.glob("worker-*.log"))
+    assert "reaped" not in said and "lease_lost" not in said
+
+
 def test_death_of_the_zygote_is_survived(store_path, context, start_worker, tmp_path):
     """When the forking process is killed the worker starts another, and the job ends well."""
     worker = start_worker(slots=2)

@@ -224,6 +224,9 @@ def test_nothing_is_trusted_silently(part, driver, drivers):
     ("asked", "installed", "chosen"),
     [
         ("SQL Server", [DRIVER_17, DRIVER_18], DRIVER_18),
+        ("SQL Server", [DRIVER_18, "ODBC Driver 19 for SQL Server"], "ODBC Driver 19 for SQL Server"),
+        (DRIVER_17, [DRIVER_18, "ODBC Driver 11 for SQL Server"], DRIVER_18),
+        ("SQL Server", ["ODBC Driver 13 for SQL Server"], DRIVER_18),
         ("{SQL Server}", [DRIVER_17], DRIVER_17),
         ("sql server", ["FreeTDS"], "FreeTDS"),
         ("SQL Server", ["SQL Server", DRIVER_18], "SQL Server"),

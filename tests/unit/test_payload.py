@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import os
 import struct
 import sys
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 
 from rxsql import payload
 from rxsql.errors import PayloadError, PayloadVersionError, RemoteTraceback, RunError
+from rxsql.payload import modules
 
 # A slow machine is no failure.
 steady = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -319,3 +321,15 @@ def test_a_damaged_exception_payload():
     assert isinstance(error, RunError)
     assert "ValueError: bad" in str(error)
     assert str(error.__cause__) == "\nthe traceback"
+
+
+def test_borrowed_packages_are_installed(tmp_path, monkeypatch):
+    """A package in another environment's site-packages, reached by a path file, goes by name as one of this one does."""
+    folder = tmp_path / "lib" / "site-packages"
+    folder.mkdir(parents=True)
+    (folder / "borrowed_package.py").write_text("def f():\n    return 1\n")
+    (tmp_path / "own_module.py").write_text("def f():\n    return 1\n")
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert not modules.is_users(importlib.import_module("borrowed_package"))
+    assert modules.is_users(importlib.import_module("own_module"))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from dataclasses import FrozenInstanceError, fields
 
 import pytest
@@ -66,9 +68,19 @@ def test_keys_are_not_shown():
 
 
 def test_child_slots():
-    """0 slots means one a processor; the number is at least 1."""
+    """0 slots means one a processor that this process may use; the number is at least 1."""
     assert Settings(slots=3).child_slots == 3
-    assert Settings().child_slots == os.cpu_count()
+    assert 1 <= Settings().child_slots <= os.cpu_count()
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="processes have no affinity here")
+def test_child_slots_of_a_process_bound_to_one_processor():
+    """A worker that may use one processor only runs one child, however many the machine has."""
+    script = (
+        "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); "
+        "from rxsql.settings import Settings; print(Settings().child_slots)"
+    )
+    assert subprocess.check_output([sys.executable, "-c", script], text=True) == "1\n"
 
 
 def test_the_default_store_is_in_the_users_data_folder(monkeypatch, tmp_path):

@@ -75,14 +75,14 @@ def test_a_block_is_one_statement() -> None:
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_a_script_loses_nothing_when_it_is_split(dialect: str) -> None:
-    """The split statements of a dialect's script are its CREATE, DROP, INSERT and DO statements, one each; or its batches."""
+    """The split statements of a dialect's script are its CREATE, ALTER TABLE, DROP, INSERT and DO ones, one each; or its batches."""
     text = sqlfiles.script(dialect)
     statements = sqlfiles.statements(text)
     if "\nGO\n" in text:
         assert len(statements) == text.count("\nGO\n") + text.endswith("\nGO")
         assert "".join(statements).count("CREATE TABLE") == text.count("CREATE TABLE")
         return
-    starts = re.findall(r"^(?:(?:CREATE|DROP|INSERT) \w+|DO \$\$$)", text, re.MULTILINE)
+    starts = re.findall(r"^(?:(?:CREATE|DROP|INSERT) \w+|ALTER TABLE|DO \$\$$)", text, re.MULTILINE)
     assert [" ".join(statement.split()[:2]) for statement in statements] == starts
     assert len(starts) >= 10
 

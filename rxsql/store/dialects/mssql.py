@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import time
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
 from rxsql.errors import StoreConflictError, StoreError, StoreRefusedError, StoreUnreachableError
-from rxsql.store.dialects import odbc, remedies
+from rxsql.store.dialects import bulk, odbc, remedies
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,10 +17,10 @@ if TYPE_CHECKING:
 
     from rxsql.settings import Settings
 
-_MOST_ROWS, _MOST_PARAMETERS = 1000, 2000  # of one statement; the server's limits are 1000 and 2100
 _PASSING_STATES = frozenset({"08001", "HYT00", "HYT01"})  # the server does not answer
 _NO_CONNECTION = frozenset({"08001", "HYT01", "IM002", "01000"})
 _SUBSTITUTE = "Without a SQL Server: set RXSQL_STORE to the path of an SQLite file, which takes its place."
+_TWO_UNITS = "\N{SNAKE}"  # one character, in UTF-16 two units
 _SHORTEST_POLL, _LONGEST_POLL = 0.01, 1.0  # seconds
 
 
@@ -40,6 +38,7 @@ class StoreDialect:
         self.url = url.render_as_string(hide_password=False)
         self._odbc = _odbc_string(url)
         self.label = odbc.label(self._odbc)
+        self._counts_units: bool | None = None
 
     def engine(self) -> Engine:
         """Return an engine in autocommit, whose tables are those of schema rx.
@@ -63,12 +62,11 @@ class StoreDialect:
     def insert_many(
         self, connection: Connection, statement: sa.TextClause, rows: Sequence[Mapping[str, Any]]
     ) -> None:
-        """Insert rows by the hundred: as many as one statement may have parameters for."""
-        most = min(_MOST_ROWS, _MOST_PARAMETERS // len(rows[0]))
-        for first in range(0, len(rows), most):
-            part = rows[first : first + most]
-            parameters = {f"{name}_{i}": value for i, row in enumerate(part) for name, value in row.items()}
-            connection.execute(_of_rows(statement.text, len(part)), parameters)
+        """Insert rows by the thousand: each statement is the same, whatever it inserts, and is compiled once."""
+        if self._counts_units is None:  # the database's collation decides
+            self._counts_units = connection.scalar(sa.select(sa.func.len(_TWO_UNITS))) == len(_TWO_UNITS) + 1
+        for parameters in bulk.packed(rows, counts_units=self._counts_units):
+            connection.execute(statement, parameters)
 
     def wakeup(self, _engine: Engine, _own: str) -> PollWakeup:
         """Return a hint that only says when it is time to look again."""
@@ -120,15 +118,6 @@ def _creator(driver: str, connection_string: str, timeout: int) -> Any:
         raise StoreError(remedies.remedy(str(error)) or f"pyodbc cannot be loaded: {error}") from error
     pyodbc.pooling = False  # SQLAlchemy pools
     return lambda: pyodbc.connect(connection_string, timeout=timeout)
-
-
-@lru_cache(maxsize=256)
-def _of_rows(statement: str, count: int) -> sa.TextClause:
-    """Return an INSERT of one row as one of `count` rows: its VALUES once a row, with numbered parameters."""
-    head, values, rest = statement.partition("VALUES\n")
-    row, end, tail = rest.partition("\n) AS")
-    rows = (re.sub(r":(\w+)", rf":\1_{number}", row) for number in range(count))
-    return sa.text(head + values + ",\n".join(rows) + end + tail)
 
 
 class PollWakeup:

@@ -72,8 +72,8 @@ _KEYWORDS = {
     "UseFMTONLY": _Keyword((), _YES_NO),
 }
 
-_FREETDS = "FreeTDS"
-_BEST = ("ODBC Driver 18 for SQL Server", "ODBC Driver 17 for SQL Server", _FREETDS)
+_MICROSOFTS = re.compile(r"(?i)ODBC Driver (1[7-9]|[2-9]\d) for SQL Server")  # that stand in for others
+_USUAL, _FREETDS = "ODBC Driver 18 for SQL Server", "FreeTDS"
 _LEGACY = re.compile(
     r"(?i)SQL Server|SQL (Server )?Native Client( \d+\.\d+)?|SQLNCLI\d*(\.\d+)?"
     r"|ODBC Driver (11|13|13\.1|17) for SQL Server"
@@ -272,13 +272,15 @@ def _worded(keyword: str, value: str) -> str:
 def _driver(values: Mapping[str, str], drivers: Sequence[str]) -> str:
     asked = values.get("Driver", "")
     installed = {name.lower(): name for name in drivers}
-    if asked.lower() in installed:
-        return installed[asked.lower()]
+    if exactly := installed.get(asked.lower()):
+        return exactly
     if asked and _LEGACY.fullmatch(asked) is None:
         return asked  # a path, or a driver that is missing: choosing a lesser one might encrypt less
+    if microsofts := [name for name in drivers if _MICROSOFTS.fullmatch(name)]:
+        return max(microsofts, key=str.lower)
     # FreeTDS takes Encrypt for an unknown word, and checks no certificate.
-    unfit = {_FREETDS} if values.get("Encrypt", "no").lower() not in {"no", "optional"} else set()
-    return next((name for name in _BEST if name.lower() in installed and name not in unfit), _BEST[0])
+    fit = _FREETDS.lower() in installed and values.get("Encrypt", "no").lower() in {"no", "optional"}
+    return _FREETDS if fit else _USUAL
 
 
 def _move_port(values: dict[str, str]) -> None:

@@ -26,6 +26,10 @@ _REMEDIES = {
     "53300": "The server has no connections left.",
 }
 
+# The tables change faster than the planner learns: a plan that was made while one was empty, and kept, or for what the
+# last job had left, walks through all of it. So plans are made for the moment, and by indexes.
+_SESSION = "-c timezone=utc -c plan_cache_mode=force_custom_plan -c enable_seqscan=off"
+
 _PASSING_CLASSES = frozenset({"08", "40", "57"})  # connection, rollback by the server, operator
 _CONFLICTS = frozenset({"40001", "40P01", "55P03"})  # serialization, deadlock, lock not available
 _REFUSING_CLASSES = frozenset({"22", "54"})  # data, limits
@@ -64,7 +68,7 @@ class StoreDialect:
             connect_args={
                 "connect_timeout": max(2, round(self._timeout)),
                 "application_name": "rxsql",
-                "options": f"-c timezone=utc {self._url.query.get('options', '')}".rstrip(),
+                "options": f"{_SESSION} {self._url.query.get('options', '')}".rstrip(),
             },
             pool_recycle=1500,
             pool_pre_ping=True,

@@ -1,7 +1,7 @@
 -- Hand the job's next queued tasks to this worker, if it holds slots on the job; an attempt counts from here.
--- Rows that others hold are passed over.
+-- Rows that others hold are passed over. A range of the index is updated, up to the last of the next tasks.
 -- Returns: a row a task: task, attempt, first_run, run_count, input.
-UPDATE rx.task_rows WITH (UPDLOCK, ROWLOCK, READCOMMITTEDLOCK)
+UPDATE TOP (CAST(:limit AS INT)) rx.task_rows WITH (UPDLOCK, READPAST, ROWLOCK, READCOMMITTEDLOCK)
 SET
     status = 'running',
     attempt = attempt + 1,
@@ -16,11 +16,14 @@ OUTPUT
 WHERE
     job_key = CAST(:job_key AS BIGINT)
     AND status = 'queued'
-    AND task IN (
-        SELECT TOP (CAST(:limit AS INT)) queued.task
-        FROM rx.task_rows AS queued WITH (UPDLOCK, READPAST, ROWLOCK, READCOMMITTEDLOCK)
-        WHERE queued.job_key = CAST(:job_key AS BIGINT) AND queued.status = 'queued'
-        ORDER BY queued.task
+    AND task <= (
+        SELECT MAX(next_tasks.task)
+        FROM (
+            SELECT TOP (CAST(:limit AS INT)) queued.task
+            FROM rx.task_rows AS queued WITH (UPDLOCK, READPAST, ROWLOCK, READCOMMITTEDLOCK)
+            WHERE queued.job_key = CAST(:job_key AS BIGINT) AND queued.status = 'queued'
+            ORDER BY queued.task
+        ) AS next_tasks
     )
     AND EXISTS (
         SELECT 1

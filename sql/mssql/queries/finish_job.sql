@@ -43,7 +43,7 @@ FROM (
         AND NOT EXISTS (
             SELECT 1
             FROM rx.task_rows AS unfinished
-            WHERE unfinished.job_key = ended.job_key AND unfinished.status IN ('queued', 'running')
+            WHERE unfinished.job_key = CAST(:job_key AS BIGINT) AND unfinished.status IN ('queued', 'running')
         )
     HAVING COUNT(*) > 0
 ) AS counted

@@ -1,22 +1,25 @@
 -- Write down what runs ended with; a run that has its result keeps it.
--- Takes: a row's values, once a row; many rows are sent as one VALUES.
+-- Takes: rows, bytes, texts: a JSON object a row, whose binary values and texts are places in the others.
+DECLARE @bytes VARBINARY(MAX) = :bytes;
+DECLARE @texts NVARCHAR(MAX) = :texts;
 INSERT INTO rx.results (job_key, run, body, error, traceback)
 SELECT
     entry.job_key,
     entry.run,
-    entry.body,
-    entry.error,
-    entry.traceback
-FROM (
-    VALUES
-    (
-        :job_key,
-        :run,
-        CAST(:body AS VARBINARY(MAX)),
-        CAST(:error AS NVARCHAR(MAX)),
-        CAST(:traceback AS NVARCHAR(MAX))
-    )
-) AS entry(job_key, run, body, error, traceback)
+    SUBSTRING(@bytes, entry.body_start, entry.body_length) AS body,
+    SUBSTRING(@texts, entry.error_start, entry.error_length) AS error,
+    SUBSTRING(@texts, entry.traceback_start, entry.traceback_length) AS traceback
+FROM
+    OPENJSON (:rows) WITH (
+        job_key BIGINT '$.job_key',
+        run INT '$.run',
+        body_start INT '$.body[0]',
+        body_length INT '$.body[1]',
+        error_start INT '$.error[0]',
+        error_length INT '$.error[1]',
+        traceback_start INT '$.traceback[0]',
+        traceback_length INT '$.traceback[1]'
+    ) AS entry
 WHERE NOT EXISTS (
     SELECT 1
     FROM rx.results AS known WITH (UPDLOCK, ROWLOCK, READCOMMITTEDLOCK)

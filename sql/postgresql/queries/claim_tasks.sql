@@ -1,25 +1,23 @@
 -- Hand the job's next queued tasks to this worker, if it holds slots on the job; an attempt counts from here.
+-- The numbers are gathered first: whatever the planner believes, each row is then found by its key.
 -- Returns: a row a task: task, attempt, first_run, run_count, input.
-WITH next_tasks AS MATERIALIZED (
-    SELECT queued.task
-    FROM rx.task_rows AS queued
-    WHERE queued.job_key = :job_key AND queued.status = 'queued'
-    ORDER BY queued.task
-    LIMIT :limit
-    FOR UPDATE SKIP LOCKED
-)
-
 UPDATE rx.task_rows
 SET
     status = 'running',
     attempt = task_rows.attempt + 1,
     worker_key = :worker_key,
     started_at = CLOCK_TIMESTAMP()
-FROM next_tasks
 WHERE
     task_rows.job_key = :job_key
-    AND task_rows.task = next_tasks.task
     AND task_rows.status = 'queued'
+    AND task_rows.task = ANY(ARRAY(
+        SELECT queued.task
+        FROM rx.task_rows AS queued
+        WHERE queued.job_key = :job_key AND queued.status = 'queued'
+        ORDER BY queued.task
+        LIMIT :limit
+        FOR UPDATE SKIP LOCKED
+    ))
     AND EXISTS (
         SELECT 1
         FROM rx.slots

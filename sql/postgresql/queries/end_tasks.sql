@@ -1,6 +1,7 @@
 -- Write down the ends of tasks; one whose attempt or worker no longer fits is left alone.
 -- Takes: ends, a JSON array of [job_key, task, attempt, failed_runs, seconds, error].
 -- Returns: job_key, task of those that were accepted.
+-- Rows are to be found by their key: status and worker stand in expressions, which offer no other way.
 UPDATE rx.task_rows
 SET
     status = CASE WHEN ended.failed_runs > 0 THEN 'failed' ELSE 'finished' END,
@@ -22,6 +23,6 @@ WHERE
     task_rows.job_key = ended.job_key
     AND task_rows.task = ended.task
     AND task_rows.attempt = ended.attempt
-    AND task_rows.worker_key = :worker_key
-    AND task_rows.status = 'running'
+    AND task_rows.worker_key + 0 = :worker_key
+    AND task_rows.status || '' = 'running'
 RETURNING task_rows.job_key, task_rows.task;

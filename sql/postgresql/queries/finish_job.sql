@@ -1,5 +1,5 @@
 -- End a job none of whose tasks is open: failed when every run failed, or when one did and the rest was not
--- to go on. The tasks are counted only then: while one is open, this looks at one entry of the index.
+-- to go on. The tasks are counted only then: while one is open, this looks at one entry of the index, once.
 -- Returns: job_key, or no row when a task is still open.
 UPDATE rx.jobs
 SET
@@ -35,11 +35,14 @@ FROM (
     WHERE
         ended.job_key = :job_key
         AND ended.status IN ('queued', 'running')
-        AND NOT EXISTS (
-            SELECT 1
+        AND (
+            -- In the order of the index: else the planner may look through the table for an open task.
+            SELECT unfinished.task
             FROM rx.task_rows AS unfinished
-            WHERE unfinished.job_key = ended.job_key AND unfinished.status IN ('queued', 'running')
-        )
+            WHERE unfinished.job_key = :job_key AND unfinished.status IN ('queued', 'running')
+            ORDER BY unfinished.job_key, unfinished.status, unfinished.task
+            LIMIT 1
+        ) IS NULL
     HAVING COUNT(*) > 0
 ) AS counted
 WHERE jobs.job_key = :job_key

@@ -1,5 +1,6 @@
 -- Give claimed tasks back to the queue; a task that was never started gets its attempt back.
 -- Takes: tasks, a JSON array of [job_key, task, attempt, attempt to go on from].
+-- Rows are to be found by their key: status and worker stand in expressions, which offer no other way.
 UPDATE rx.task_rows
 SET
     status = 'queued',
@@ -18,5 +19,5 @@ WHERE
     task_rows.job_key = freed.job_key
     AND task_rows.task = freed.task
     AND task_rows.attempt = freed.attempt
-    AND task_rows.worker_key = :worker_key
-    AND task_rows.status = 'running';
+    AND task_rows.worker_key + 0 = :worker_key
+    AND task_rows.status || '' = 'running';

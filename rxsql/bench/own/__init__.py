@@ -1,0 +1,1 @@
+"""The figures that are rxsql's own: console, submission, backlog, memory, idleness, starts, statements."""

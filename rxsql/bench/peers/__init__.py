@@ -1,0 +1,1 @@
+"""Systems that run functions: rxsql, its store without a worker, and the peers that are installed."""
