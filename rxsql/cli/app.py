@@ -7,11 +7,7 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
-<<<<<<< HEAD
-from rxsql.cli import cleanup, db, demo, jobs, publish, results, run, workers
-=======
-from rxsql.cli import bench, cleanup, db, demo, jobs, results, run, workers
->>>>>>> main
+from rxsql.cli import bench, cleanup, db, demo, jobs, publish, results, run, workers
 
 _EPILOG = """\b
 Examples:
@@ -81,11 +77,7 @@ def make_command() -> Callable[..., Any]:
         rich_markup_mode=None,  # the same help in a terminal and in a pipe, and examples keep their lines
     )
     app.callback()(_rxsql)
-<<<<<<< HEAD
-    for module in (demo, run, jobs, results, cleanup, workers, publish):
-=======
-    for module in (demo, bench, run, jobs, results, cleanup, workers):
->>>>>>> main
+    for module in (demo, bench, run, jobs, results, cleanup, workers, publish):
         app.add_typer(module.app)
     app.add_typer(db.app, name="db", rich_help_panel="Workers and the store")
     return get_command(app)

@@ -242,12 +242,8 @@ class Runner:
     def _value(self, run: int, own: bytes | memoryview | Exception) -> bytes:
         if isinstance(own, Exception):
             raise own
-<<<<<<< HEAD
         if self._job.script is not None:
             return payload.checked(self._job.script(own), self._job.payload_mb, f"The result of run {run}")
-        here = os.getpid()
-=======
->>>>>>> main
         value = self._job.function(**self._job.arguments(payload.load(own) if len(own) else {}))
         try:
             with payload.by_value():
