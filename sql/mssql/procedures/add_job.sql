@@ -52,8 +52,8 @@ BEGIN
         N'[]', 0, 0, 0,
         CONCAT(
             N'{"connection_string": "sql", "num_tasks": ', @num_tasks,
-            N', "execution_timeout_seconds": 0, "wait": false, "console_output": false, "auto_cleanup": false, ',
-            N'"packages_to_load": [], "description": "sqlserver", "version": "1.0"}'
+            N', "execution_timeout_seconds": 0, "wait": false, "console_output": false, ',
+            N'"auto_cleanup": false, "packages_to_load": [], "description": "sqlserver", "version": "1.0"}'
         ),
         @python, @function_hash, SUSER_SNAME(), @signature
     );

@@ -66,7 +66,8 @@ GO
 IF OBJECT_ID('rx.cleanup_job', 'P') IS NOT NULL DROP PROCEDURE rx.cleanup_job;
 GO
 
--- Remove a job's tasks, tables, results and console lines, after canceling it where it is open; its row stays.
+-- Remove a job's tasks, tables, results and console lines, after canceling it where it is open; its row
+-- stays.
 CREATE PROCEDURE rx.cleanup_job
     @job_id NVARCHAR(128)
 AS

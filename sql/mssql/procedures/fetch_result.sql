@@ -1,5 +1,5 @@
--- The rows that a script or published function returned, as a result set with its columns' names and types; no
--- result set where it left none. Usable in INSERT ... EXEC.
+-- The rows that a script or published function returned, as a result set with its columns' names and types;
+-- no result set where it left none. Usable in INSERT ... EXEC.
 
 IF OBJECT_ID('rx.finished_job', 'P') IS NOT NULL DROP PROCEDURE rx.finished_job;
 GO
@@ -137,7 +137,7 @@ BEGIN
         ) WITHIN GROUP (ORDER BY known.place)
     FROM #rx_columns AS known
     CROSS APPLY rx.type_of(known.type_name, known.size, known.scale) AS types;
-    -- OPENJSON has a row for each element of an array: in brackets of its own, a row stays one, with its number.
+    -- OPENJSON has a row for each element of an array: in brackets of its own, a row stays one.
     SET @batch = CONCAT(
         N'SELECT ', @cells, N'
         FROM #rx_out AS pages

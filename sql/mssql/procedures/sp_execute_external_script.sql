@@ -1,10 +1,11 @@
--- Run a script and wait for it: SQL Server's own sp_execute_external_script, on rxsql's workers. The query is run by
--- the caller; what the script prints arrives as messages while it runs; what it leaves in its output variable is the
--- result set, also under WITH RESULT SETS; an error is a SQL error with the traceback.
+-- Run a script and wait for it: SQL Server's own sp_execute_external_script, on rxsql's workers. The query
+-- is run by the caller; what the script prints arrives as messages while it runs; what it leaves in its
+-- output variable is the result set, also under WITH RESULT SETS; an error is a SQL error with the
+-- traceback.
 --
--- The one difference in the call: a procedure cannot have parameters that its caller makes up. The values of what
--- @params declares are given and returned in the order of the declaration, as @value_1 to @value_8 (as SQL_VARIANT,
--- without loss), or by name in the JSON object @param_values, which has no limits.
+-- The one difference in the call: a procedure cannot have parameters that its caller makes up. The values of
+-- what @params declares are given and returned in the order of the declaration, as @value_1 to @value_8 (as
+-- SQL_VARIANT, without loss), or by name in the JSON object @param_values, which has no limits.
 
 IF OBJECT_ID('rx.variant_as_text', 'FN') IS NOT NULL DROP FUNCTION rx.variant_as_text;
 GO
@@ -39,8 +40,9 @@ BEGIN
     SET NOCOUNT ON;
     DECLARE @problem NVARCHAR(400), @count INT = (SELECT COUNT(*) FROM rx.parse_params(@params));
     SET @problem = (
-        SELECT TOP (1)
+        SELECT MIN(
             CONCAT(N'@value_', given.[key], N' was given, and @params declares ', @count, N' parameters.')
+        )
         FROM OPENJSON(@values) AS given
         WHERE CONVERT(INT, given.[key]) > @count
     );
@@ -108,7 +110,7 @@ GO
 IF OBJECT_ID('rx.sp_execute_external_script', 'P') IS NOT NULL DROP PROCEDURE rx.sp_execute_external_script;
 GO
 
-CREATE PROCEDURE rx.sp_execute_external_script
+CREATE PROCEDURE rx.sp_execute_external_script -- noqa: TQ01
     @language NVARCHAR(128),
     @script NVARCHAR(MAX),
     @input_data_1 NVARCHAR(MAX) = NULL,

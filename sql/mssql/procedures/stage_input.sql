@@ -1,5 +1,5 @@
--- Run a caller's query, with the caller's rights, and make pages of what it returns: rows of #rx_pages, a table of
--- the calling procedure. Values of parameters stand in its #rx_params.
+-- Run a caller's query, with the caller's rights, and make pages of what it returns: rows of #rx_pages, a
+-- table of the calling procedure. Values of parameters stand in its #rx_params.
 -- Returns: @header, the columns as JSON.
 
 IF OBJECT_ID('rx.describe_query', 'P') IS NOT NULL DROP PROCEDURE rx.describe_query;

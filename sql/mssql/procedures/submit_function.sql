@@ -1,4 +1,5 @@
--- Submit a call of a published function: its arguments are a JSON object. It needs no right but to execute this.
+-- Submit a call of a published function: its arguments are a JSON object. It needs no right but to execute
+-- this.
 -- Returns: @job_id.
 
 IF OBJECT_ID('rx.submit_function', 'P') IS NOT NULL DROP PROCEDURE rx.submit_function;

@@ -1,5 +1,5 @@
--- Submit a script as a job: its input is what the caller's query returns, read with the caller's rights. A worker
--- starts it once the transaction, if there is one, is committed. The parameters are those of
+-- Submit a script as a job: its input is what the caller's query returns, read with the caller's rights. A
+-- worker starts it once the transaction, if there is one, is committed. The parameters are those of
 -- rx.sp_execute_external_script.
 -- Returns: @job_id.
 

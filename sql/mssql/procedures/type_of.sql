@@ -1,5 +1,5 @@
--- The one place that knows SQL Server's types: what a script may have, and how a value is written as text that
--- loses nothing. What comes from a table goes into dynamic SQL only by this list.
+-- The one place that knows SQL Server's types: what a script may have, and how a value is written as text
+-- that loses nothing. What comes from a table goes into dynamic SQL only by this list.
 -- Returns: a row, or none for a type that has no place in a DataFrame: sql_type (as a column is declared),
 -- cell (an expression of the placeholder {0} that JSON can hold), back (from text to the type).
 

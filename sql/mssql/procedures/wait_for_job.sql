@@ -1,5 +1,5 @@
--- Wait for a job, showing what it prints as messages while it runs. In a transaction, and in INSERT ... EXEC, which
--- is one, this fails at once: what a transaction submits is seen by no worker before its end.
+-- Wait for a job, showing what it prints as messages while it runs. In a transaction, and in INSERT ...
+-- EXEC, which is one, this fails at once: what a transaction submits is seen by no worker before its end.
 -- Returns: @status.
 
 IF OBJECT_ID('rx.pause', 'P') IS NOT NULL DROP PROCEDURE rx.pause;
@@ -27,8 +27,8 @@ BEGIN
     DECLARE @problem NVARCHAR(1000) = CONCAT(
         @procedure,
         N' was called in an open transaction, or in INSERT ... EXEC, which opens one: no worker would see ',
-        N'the job before the transaction ends, and the call would wait for ever. End the transaction first (from ',
-        N'Python: autocommit=True), or EXEC ',
+        N'the job before the transaction ends, and the call would wait for ever. End the transaction first ',
+        N'(from Python: autocommit=True), or EXEC ',
         @instead,
         N', COMMIT, EXEC rx.wait_for_job, and then INSERT ... EXEC ',
         N'rx.fetch_result.'

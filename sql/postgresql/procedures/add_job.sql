@@ -1,8 +1,8 @@
 -- Submit a job that plain SQL describes, with its tasks; the functions below call it, users cannot.
 -- Returns: the job's key.
 CREATE OR REPLACE FUNCTION rx.add_job(
-    given_job_id TEXT, job_name TEXT, job_kind TEXT, job_python TEXT, hash TEXT, tasks INTEGER, children INTEGER,
-    job_signature TEXT DEFAULT NULL
+    given_job_id TEXT, job_name TEXT, job_kind TEXT, job_python TEXT, hash TEXT,
+    tasks INTEGER, children INTEGER, job_signature TEXT DEFAULT NULL
 ) RETURNS BIGINT
 LANGUAGE plpgsql
 SET search_path = rx, pg_temp
@@ -46,7 +46,7 @@ $$;
 
 -- Find a job that the caller may touch: its own, or any job for members of rx_client.
 -- Returns: the job's row.
-CREATE OR REPLACE FUNCTION rx.own_job(wanted TEXT) RETURNS rx.jobs
+CREATE OR REPLACE FUNCTION rx.own_job(wanted TEXT) RETURNS rx.JOBS
 LANGUAGE plpgsql
 SET search_path = rx, pg_temp
 AS $$

@@ -2,7 +2,7 @@
 -- Returns: the job's id.
 CREATE OR REPLACE FUNCTION rx.add_script(
     given_job_id TEXT, script TEXT, params JSONB, input_name TEXT, output_name TEXT, num_tasks INTEGER,
-    page_tasks INTEGER [], page_numbers INTEGER [], row_counts INTEGER [], header TEXT, bodies TEXT []
+    page_tasks INTEGER[], page_numbers INTEGER[], row_counts INTEGER[], header TEXT, bodies TEXT[]
 ) RETURNS TEXT
 LANGUAGE plpgsql
 SECURITY DEFINER

@@ -48,7 +48,8 @@ BEGIN
 END
 $$;
 
--- Remove a job's tasks, tables, results and console lines, after canceling it where it is open; its row stays.
+-- Remove a job's tasks, tables, results and console lines, after canceling it where it is open; its row
+-- stays.
 -- Returns: whether there was something to remove.
 CREATE OR REPLACE FUNCTION rx.cleanup_job(job_id TEXT) RETURNS BOOLEAN
 LANGUAGE plpgsql

@@ -5,8 +5,8 @@ CREATE OR REPLACE FUNCTION rx.submit_script(
     script TEXT,
     input_query TEXT DEFAULT NULL,
     params JSONB DEFAULT '{}',
-    output_params TEXT [] DEFAULT '{}',
-    partition_by TEXT [] DEFAULT '{}',
+    output_params TEXT[] DEFAULT '{}',
+    partition_by TEXT[] DEFAULT '{}',
     num_tasks INTEGER DEFAULT 1,
     input_name TEXT DEFAULT 'InputDataSet',
     output_name TEXT DEFAULT 'OutputDataSet',
@@ -20,10 +20,10 @@ DECLARE
     header TEXT;
     cells TEXT;
     keys TEXT;
-    tasks INTEGER [];
-    pages INTEGER [];
-    row_counts INTEGER [];
-    bodies TEXT [];
+    tasks INTEGER[];
+    pages INTEGER[];
+    row_counts INTEGER[];
+    bodies TEXT[];
     entries JSONB;
 BEGIN
     IF script IS NULL THEN

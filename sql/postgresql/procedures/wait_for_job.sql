@@ -1,7 +1,9 @@
--- Wait until a job has ended, or for so many seconds; in a transaction that has written, fail at once: a
--- transaction that submits and waits would wait for itself.
+-- Wait until a job has ended, or for so many seconds; in a transaction that has written, fail at once: one
+-- that submits and waits would wait for itself.
 -- Returns: the job's status.
-CREATE OR REPLACE FUNCTION rx.wait_for_job(job_id TEXT, timeout_seconds DOUBLE PRECISION DEFAULT 60) RETURNS TEXT
+CREATE OR REPLACE FUNCTION rx.wait_for_job(
+    job_id TEXT, timeout_seconds DOUBLE PRECISION DEFAULT 60
+) RETURNS TEXT
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path = rx, pg_temp

@@ -4,8 +4,12 @@
 --     SELECT 'OutputDataSet = InputDataSet * k', JSON_GROUP_ARRAY(JSON_OBJECT('x', x)), '{"k": 2}', '[]'
 --     FROM points;
 --
--- Only script is needed. input_data is a JSON array of objects, a row each; params a JSON object; output_params a
--- JSON array of names; job_id an id of one's own. The rows that the script leaves are in the view script_results.
+-- Only script is needed. input_data is a JSON array of objects, a row each; params a JSON object;
+-- output_params a JSON array of names; job_id an id of one's own. The rows that the script leaves are in
+-- script_results.
+
+-- noqa: disable=RF01
+-- (new is the row to insert)
 
 DROP VIEW IF EXISTS submit_script;
 
@@ -27,22 +31,32 @@ CREATE TRIGGER submit_script_insert
 INSTEAD OF INSERT ON submit_script
 BEGIN
     SELECT RAISE(ABORT, 'script is NULL: give the text of a script.')
-    WHERE NEW.script IS NULL;
+    WHERE new.script IS NULL;
     SELECT RAISE(ABORT, 'input_data must be a JSON array of objects, such as [{"x": 1}, {"x": 2}].')
-    WHERE NEW.input_data IS NOT NULL AND (NOT JSON_VALID(NEW.input_data) OR JSON_TYPE(NEW.input_data) <> 'array');
+    WHERE
+        new.input_data IS NOT NULL
+        AND (NOT JSON_VALID(new.input_data) OR JSON_TYPE(new.input_data) <> 'array');
     SELECT RAISE(ABORT, 'params must be a JSON object, such as {"k": 2}.')
-    WHERE NEW.params IS NOT NULL AND (NOT JSON_VALID(NEW.params) OR JSON_TYPE(NEW.params) <> 'object');
+    WHERE new.params IS NOT NULL AND (NOT JSON_VALID(new.params) OR JSON_TYPE(new.params) <> 'object');
     SELECT RAISE(ABORT, 'output_params must be a JSON array of names, such as ["total"].')
     WHERE
-        NEW.output_params IS NOT NULL
-        AND (NOT JSON_VALID(NEW.output_params) OR JSON_TYPE(NEW.output_params) <> 'array');
+        new.output_params IS NOT NULL
+        AND (NOT JSON_VALID(new.output_params) OR JSON_TYPE(new.output_params) <> 'array');
     INSERT INTO jobs (
-        job_id, name, kind, run_count, num_tasks, max_attempts, continue_on_failure, has_inputs, packages_to_load,
+        job_id,
+        name,
+        kind,
+        run_count,
+        num_tasks,
+        max_attempts,
+        continue_on_failure,
+        has_inputs,
+        packages_to_load,
         execution_timeout_seconds, auto_cleanup, console_output, context, python, function_hash, submitted_by
     )
     SELECT
         COALESCE(
-            NEW.job_id, STRFTIME('%Y%m%d-%H%M%S-', 'now') || LOWER(HEX(RANDOMBLOB(4)))
+            new.job_id, STRFTIME('%Y%m%d-%H%M%S-', 'now') || LOWER(HEX(RANDOMBLOB(4)))
         ) AS job_id,
         'script' AS name,
         'script' AS kind,
@@ -56,7 +70,8 @@ BEGIN
         0 AS auto_cleanup,
         0 AS console_output,
         '{"connection_string": "sql", "num_tasks": 1, "execution_timeout_seconds": 0, "wait": false, '
-        || '"console_output": false, "auto_cleanup": false, "packages_to_load": [], "description": "sqlserver", '
+        || '"console_output": false, "auto_cleanup": false, "packages_to_load": [], '
+        || '"description": "sqlserver", '
         || '"version": "1.0"}' AS context,
         '' AS python,
         '' AS function_hash,
@@ -65,9 +80,9 @@ BEGIN
     SELECT
         (SELECT MAX(jobs.job_key) FROM jobs) AS job_key,
         'Python' AS language,
-        NEW.script,
-        COALESCE(NEW.input_name, 'InputDataSet') AS input_name,
-        COALESCE(NEW.output_name, 'OutputDataSet') AS output_name,
+        new.script,
+        COALESCE(new.input_name, 'InputDataSet') AS input_name,
+        COALESCE(new.output_name, 'OutputDataSet') AS output_name,
         (
             SELECT
                 JSON_GROUP_ARRAY(JSON_OBJECT(
@@ -81,16 +96,18 @@ BEGIN
                         ELSE given.value
                     END,
                     'output', JSON(IIF(
-                        names.name IN (SELECT wanted.value FROM JSON_EACH(COALESCE(NEW.output_params, '[]')) AS wanted),
+                        names.name IN (
+                            SELECT wanted.value FROM JSON_EACH(COALESCE(new.output_params, '[]')) AS wanted
+                        ),
                         'true', 'false'
                     ))
                 ))
             FROM (
-                SELECT entry.key AS name FROM JSON_EACH(COALESCE(NEW.params, '{}')) AS entry
+                SELECT entry.key AS name FROM JSON_EACH(COALESCE(new.params, '{}')) AS entry
                 UNION
-                SELECT output.value FROM JSON_EACH(COALESCE(NEW.output_params, '[]')) AS output
+                SELECT output.value FROM JSON_EACH(COALESCE(new.output_params, '[]')) AS output
             ) AS names
-            LEFT JOIN JSON_EACH(COALESCE(NEW.params, '{}')) AS given ON names.name = given.key
+            LEFT JOIN JSON_EACH(COALESCE(new.params, '{}')) AS given ON names.name = given.key
         ) AS params;
     INSERT INTO frames (job_key, direction, task, page, row_count, header, body)
     SELECT
@@ -98,9 +115,9 @@ BEGIN
         'in' AS direction,
         0 AS task,
         0 AS page,
-        JSON_ARRAY_LENGTH(COALESCE(NEW.input_data, '[]')) AS row_count,
+        JSON_ARRAY_LENGTH(COALESCE(new.input_data, '[]')) AS row_count,
         '' AS header,
-        COALESCE(NEW.input_data, '[]') AS body;
+        COALESCE(new.input_data, '[]') AS body;
     INSERT INTO task_rows (job_key, task, first_run, run_count)
     SELECT
         (SELECT MAX(jobs.job_key) FROM jobs) AS job_key,
@@ -111,8 +128,8 @@ END;
 
 DROP VIEW IF EXISTS script_results;
 
--- What scripts and published functions returned: a row a row, as a JSON object, and their OUTPUT parameters (kind
--- param), one object a run.
+-- What scripts and published functions returned: a row a row, as a JSON object, and their OUTPUT parameters
+-- (kind param), one object a run.
 CREATE VIEW script_results AS
 SELECT
     jobs.job_id,
@@ -120,8 +137,15 @@ SELECT
     frames.direction AS kind,
     frames.page * 100000 + line.key AS place,
     (
-        SELECT JSON_GROUP_OBJECT(JSON_EXTRACT(heading.value, '$[0]'), JSON_EXTRACT(line.value, '$[' || heading.key || ']'))
+        SELECT
+            JSON_GROUP_OBJECT(
+                JSON_EXTRACT(heading.value, '$[0]'),
+                CASE cell.type
+                    WHEN 'true' THEN JSON('true') WHEN 'false' THEN JSON('false') ELSE cell.value
+                END
+            )
         FROM JSON_EACH(frames.header) AS heading
+        INNER JOIN JSON_EACH(line.value) AS cell ON heading.key = cell.key
     ) AS result
 FROM frames
 INNER JOIN jobs ON frames.job_key = jobs.job_key
