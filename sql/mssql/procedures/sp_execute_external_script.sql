@@ -40,9 +40,10 @@ BEGIN
     SET NOCOUNT ON;
     DECLARE @problem NVARCHAR(400), @count INT = (SELECT COUNT(*) FROM rx.parse_params(@params));
     SET @problem = (
-        SELECT MIN(
-            CONCAT(N'@value_', given.[key], N' was given, and @params declares ', @count, N' parameters.')
-        )
+        SELECT
+            MIN(
+                CONCAT(N'@value_', given.[key], N' was given, and @params declares ', @count, N' parameters.')
+            )
         FROM OPENJSON(@values) AS given
         WHERE CONVERT(INT, given.[key]) > @count
     );
