@@ -12,6 +12,7 @@ import decimal
 import contextlib
 import os
 import re
+import signal
 import subprocess
 import sys
 import uuid
@@ -60,7 +61,8 @@ def worker(server: Store) -> Iterator[None]:
     )
     yield
     process.terminate()
-    process.wait(timeout=20)
+    process.send_signal(signal.SIGINT)  # two of a kind may arrive as one
+    process.wait(timeout=30)
 
 
 class Connection:
