@@ -41,7 +41,9 @@ if TYPE_CHECKING:
         rxg_last_pending_job,
     )
     from rxsql.client.options import RxOptions
+    from rxsql.client.scripts import ScriptResult, rx_execute_script
     from rxsql.models import RxRemoteJobStatus
+    from rxsql.scripts.loopback import rx_get_sql_loopback_connection_string
 
 _HOMES = {
     "RxComputeContext": "client.context",
@@ -52,15 +54,18 @@ _HOMES = {
     "RxRemoteComputeContext": "client.context",
     "RxRemoteJob": "client.jobs",
     "RxRemoteJobStatus": "models",
+    "ScriptResult": "client.scripts",
     "rx_cancel_job": "client.jobs",
     "rx_cleanup_jobs": "client.jobs",
     "rx_exec": "client.execute",
+    "rx_execute_script": "client.scripts",
     "rx_get_compute_context": "client.context",
     "rx_get_job_info": "client.jobs",
     "rx_get_job_output": "client.jobs",
     "rx_get_job_results": "client.jobs",
     "rx_get_job_status": "client.jobs",
     "rx_get_jobs": "client.jobs",
+    "rx_get_sql_loopback_connection_string": "scripts.loopback",
     "rx_set_compute_context": "client.context",
     "rx_wait_for_job": "client.jobs",
     "rxg_last_pending_job": "client.jobs",
@@ -75,15 +80,18 @@ __all__ = [
     "RxRemoteComputeContext",
     "RxRemoteJob",
     "RxRemoteJobStatus",
+    "ScriptResult",
     "rx_cancel_job",
     "rx_cleanup_jobs",
     "rx_exec",
+    "rx_execute_script",
     "rx_get_compute_context",
     "rx_get_job_info",
     "rx_get_job_output",
     "rx_get_job_results",
     "rx_get_job_status",
     "rx_get_jobs",
+    "rx_get_sql_loopback_connection_string",
     "rx_set_compute_context",
     "rx_wait_for_job",
     "rxg_last_pending_job",

@@ -183,3 +183,7 @@ class UncollectedResultsWarning(UserWarning):
 
 class PurgedJobWarning(UserWarning):
     """The job's output and results were asked for after they had been removed."""
+
+
+class ScriptError(RxSqlError, ValueError):
+    """A script, its parameters or its tables are not as they must be; the message says which and what to do."""

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from rxsql.kinds import JobKind, NewScript
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
@@ -71,6 +73,8 @@ class NewJob:
     python: str
     submitted_by: str
     run_count: int
+    kind: JobKind = JobKind.FUNCTION
+    script: NewScript | None = None
     signature: str | None = None
 
 
@@ -81,6 +85,7 @@ class Job:
     job_key: int
     job_id: str
     name: str
+    kind: JobKind
     status: RxRemoteJobStatus
     run_count: int
     done_runs: int
@@ -126,6 +131,9 @@ class WorkItem:
     packages_to_load: tuple[str, ...]
     seconds_left: float | None
     execution_timeout_seconds: int
+    name: str = ""
+    kind: JobKind = JobKind.FUNCTION
+    script_digest: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,12 +236,16 @@ class Crash:
 
 @dataclass(frozen=True, slots=True)
 class RunOutcome:
-    """An outcome with the task and attempt it belongs to, on its way into the store."""
+    """An outcome with the task and attempt it belongs to, on its way into the store.
+
+    The value of a script's run is packed pages, not a payload.
+    """
 
     job_key: int
     task: int
     attempt: int
     outcome: Outcome
+    is_pages: bool = False
 
 
 @dataclass(slots=True)

@@ -32,6 +32,8 @@ class Settings:
         idle_exit_seconds: How long a worker that started by itself stays without work.
         environment: Names of environment variables, comma-separated, that children see besides the usual ones.
         preload: Modules, comma-separated, that are imported once for all children; they must be safe to fork.
+        loopback: What `rx_get_sql_loopback_connection_string` gives to scripts; empty: the store's name, if it has no
+            password.
         inline_bytes: Inputs up to this size stand in their task's row.
         memory_mb: Memory that a child may take, in MB (2**20 bytes), besides what it maps from files; 0: no limit.
         console_bytes: Console output to keep of a task; of more, the middle is left out. 0: no limit.
@@ -52,6 +54,7 @@ class Settings:
     idle_exit_seconds: float = 60.0
     environment: str = ""
     preload: str = ""
+    loopback: str = ""
     inline_bytes: int = 512
     memory_mb: int = 0
     console_bytes: int = 64 * 2**20

@@ -7,7 +7,7 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
-from rxsql.cli import bench, cleanup, db, demo, jobs, results, run, workers
+from rxsql.cli import bench, cleanup, db, demo, jobs, publish, results, run, workers
 
 _EPILOG = """\b
 Examples:
@@ -77,7 +77,7 @@ def make_command() -> Callable[..., Any]:
         rich_markup_mode=None,  # the same help in a terminal and in a pipe, and examples keep their lines
     )
     app.callback()(_rxsql)
-    for module in (demo, bench, run, jobs, results, cleanup, workers):
+    for module in (demo, bench, run, jobs, results, cleanup, workers, publish):
         app.add_typer(module.app)
     app.add_typer(db.app, name="db", rich_help_panel="Workers and the store")
     return get_command(app)

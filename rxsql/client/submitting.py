@@ -49,9 +49,45 @@ def submit(
         WorkerStartError: No worker is alive, and none could be started; nothing was stored.
     """
     settings = Settings.from_environment()
-    keyring = payload.Keyring.from_settings(settings)
-    new = _new_job(where, function, plan, local_state, chunk=chunk, go_on=go_on, settings=settings)
-    new = _signed(new, keyring)
+    most = settings.payload_mb
+    new = job_row(
+        where,
+        name=payload.name_of(function),
+        function=payload.checked(payload.dump_function(function, local_state), most, "The function"),
+        shared_input=payload.checked(payload.dump_arguments(plan.shared, None), most, "What all runs share")
+        if plan.shared
+        else None,
+        tasks=_tasks(plan, chunk, most),
+        has_inputs=plan.differ,
+        continue_on_failure=go_on,
+        python=payload.PYTHON,
+        run_count=len(plan),
+    )
+    return send(where, new, stacklevel=4)
+
+
+def job_row(where: RxInSqlServer, **own: Any) -> NewJob:
+    """Return a new job: what the context says, and what is its own."""
+    return NewJob(
+        job_id=where.job_id or _new_id(),
+        num_tasks=where.num_tasks,
+        max_attempts=Settings.from_environment().max_attempts,
+        packages_to_load=where.packages_to_load,
+        execution_timeout_seconds=where.execution_timeout_seconds,
+        auto_cleanup=where.auto_cleanup,
+        console_output=where.console_output,
+        context=json.dumps(where.settings()),
+        submitted_by=submitter(),
+        **own,
+    )
+
+
+def send(where: RxInSqlServer, new: NewJob, *, stacklevel: int = 4) -> RxRemoteJob:
+    """Put a new job into its store and see to it that somebody works there; errors as in `submit`."""
+    settings = Settings.from_environment()
+    if settings.max_runs and new.run_count > settings.max_runs:
+        raise LimitError(f"The job has {new.run_count:,} runs", f"RXSQL_MAX_RUNS of {settings.max_runs:,}")
+    new = _signed(new, payload.Keyring.from_settings(settings))
     store = open_store(where.store)
     autostart.ensure_worker(store, unless_seen_seconds=_RECENT_SECONDS)
     add_job(store, new, inline_bytes=settings.inline_bytes)
@@ -60,44 +96,8 @@ def submit(
     # Once more: the worker may have been idle for long, and have left just before the job came in.
     autostart.ensure_worker(store)
     if not where.wait:  # a waiting call tells it while it waits
-        watch.warn_if_stuck(store, new.job_id, new.python, stacklevel=3)
+        watch.warn_if_stuck(store, new.job_id, new.python, stacklevel=stacklevel)
     return job
-
-
-def _new_job(
-    where: RxInSqlServer,
-    function: Callable[..., Any],
-    plan: Runs,
-    local_state: Mapping[str, Any],
-    *,
-    chunk: int,
-    go_on: bool,
-    settings: Settings,
-) -> NewJob:
-    if settings.max_runs and len(plan) > settings.max_runs:
-        raise LimitError(f"The job has {len(plan):,} runs", f"RXSQL_MAX_RUNS of {settings.max_runs:,}")
-    most = settings.payload_mb
-    return NewJob(
-        job_id=where.job_id or _new_id(),
-        name=payload.name_of(function),
-        function=payload.checked(payload.dump_function(function, local_state), most, "The function"),
-        shared_input=payload.checked(payload.dump_arguments(plan.shared, None), most, "What all runs share")
-        if plan.shared
-        else None,
-        tasks=_tasks(plan, chunk, most),
-        has_inputs=plan.differ,
-        num_tasks=where.num_tasks,
-        max_attempts=settings.max_attempts,
-        continue_on_failure=go_on,
-        packages_to_load=where.packages_to_load,
-        execution_timeout_seconds=where.execution_timeout_seconds,
-        auto_cleanup=where.auto_cleanup,
-        console_output=where.console_output,
-        context=json.dumps(where.settings()),
-        python=payload.PYTHON,
-        submitted_by=_submitter(),
-        run_count=len(plan),
-    )
 
 
 def _signed(job: NewJob, keyring: payload.Keyring) -> NewJob:
@@ -155,7 +155,8 @@ def _dump_rows(dumper: payload.Dumper, rows: list[dict[str, Any]], first_run: in
     return frames[0] if len(frames) == 1 else dumper.dump(frames)
 
 
-def _submitter() -> str:
+def submitter() -> str:
+    """Return who submits from this process."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):  # the system does not know this process's user, as in some containers

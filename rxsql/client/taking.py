@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from rxsql.client import collecting, waiting
 from rxsql.client.handle import JobInfo, RxRemoteJob, forget, id_of, store_of
+from rxsql.client.scripts import ScriptResult, take_script_result
 from rxsql.errors import JobCanceledError, JobFailedError
+from rxsql.kinds import JobKind
 from rxsql.models import RxRemoteJobStatus
 from rxsql.store import jobs
 
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
 def rx_get_job_results(
     job_info: JobInfo, console_output: bool | None = None, auto_cleanup: bool | None = None
-) -> list[Any] | str:
+) -> list[Any] | str | ScriptResult:
     """Return the results of a finished job.
 
     Args:
@@ -26,8 +28,9 @@ def rx_get_job_results(
         auto_cleanup: Whether to remove the job's results and output afterwards; None: as the job's context said.
 
     Returns:
-        The list of the runs' values as from `rx_exec`; or, where there are none to be had, a message that says whether
-        the job is unfinished, has failed, was canceled, or was purged.
+        The list of the runs' values as from `rx_exec`; of a script or published function a `ScriptResult`; or, where
+        there are none to be had, a message that says whether the job is unfinished, has failed, was canceled, or was
+        purged.
 
     Raises:
         JobNotFoundError: The job's store does not know it.
@@ -40,9 +43,12 @@ def rx_get_job_results(
         waiting.ConsoleTail(store, job_id).show()
     if job.status is not RxRemoteJobStatus.FINISHED:
         return _why_none(job)
+    clean = job.auto_cleanup if auto_cleanup is None else bool(auto_cleanup)
+    if job.kind is not JobKind.FUNCTION:
+        return take_script_result(store, job, auto_cleanup=clean)
     callback = None if isinstance(job_info, str) else job_info.callback
     results = collecting.gather(store, job).hand_over(f"Job {job_id}", callback=callback, stacklevel=3)
-    _taken(store, job, auto_cleanup=job.auto_cleanup if auto_cleanup is None else bool(auto_cleanup))
+    settle(store, job, auto_cleanup=clean)
     return results
 
 
@@ -57,7 +63,8 @@ def _why_none(job: Job) -> str:
     return f"The results of job {job.job_id} are not available, because {reasons[job.status]}."
 
 
-def _taken(store: Store, job: Job, *, auto_cleanup: bool) -> None:
+def settle(store: Store, job: Job, *, auto_cleanup: bool) -> None:
+    """Note that a job's results were taken, and remove them where that is asked for."""
     forget(job.job_id)
     if auto_cleanup:
         # Not durable: after a loss of power the results are simply still there.
@@ -89,7 +96,7 @@ def take_results(job_info: RxRemoteJob, *, auto_cleanup: bool, stacklevel: int =
         )
     gathered = collecting.gather(store, job)
     results = gathered.hand_over(f"Job {job_id}", callback=job_info.callback, stacklevel=stacklevel + 1)
-    _taken(store, job, auto_cleanup=auto_cleanup)
+    settle(store, job, auto_cleanup=auto_cleanup)
     return results
 
 

@@ -86,7 +86,7 @@ class Watch:
 
 
 def _starts_by_itself(store: Store, python: str) -> bool:
-    return store.dialect.embedded and python == PYTHON
+    return store.dialect.embedded and python in (PYTHON, "")
 
 
 def _lack_of_worker(store: Store, python: str) -> str | None:
@@ -94,6 +94,11 @@ def _lack_of_worker(store: Store, python: str) -> str | None:
         return None
     alive = sorted({worker.python for worker in workers.list_workers(store) if worker.is_alive})
     others = f"live workers run Python {', '.join(alive)}" if alive else "no worker is alive"
+    if not python:  # a script
+        return (
+            f"it needs a worker on {store.label}, and {others}. "
+            f"Start one: rxsql worker --store {shlex.quote(store.label)}"
+        )
     return (
         f"it needs a worker with Python {python} on {store.label}, and {others}. "
         f"Start one with Python {python}: rxsql worker --store {shlex.quote(store.label)}"

@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from rxsql.errors import SettingsError, SignatureError
+from rxsql.kinds import JobKind
 from rxsql.payload.keyfile import read_keys
 
 if TYPE_CHECKING:
@@ -63,6 +64,10 @@ def result(job_id: str, run: int, *, failed: bool) -> Subject:
 
 def _row(job_id: str) -> Subject:
     return Subject("row", job_id)
+
+
+def _published(name: str) -> Subject:
+    return Subject("published function", name)
 
 
 class Keyring:
@@ -141,8 +146,16 @@ class Keyring:
         """Return the signature over what decides which code a job runs; None where there is no key."""
         if self._signer is None:
             return None
-        facts = _facts(job, hashlib.sha256(job.function).hexdigest())
+        script = None if job.script is None else job.script.digest
+        facts = _facts(job, hashlib.sha256(job.function).hexdigest() if job.function else "", script)
         return f"{self._signer}:{_mac(self._keys[self._signer], _row(job.job_id), facts).hex()}"
+
+    def sign_published(self, name: str, function: bytes, python: str) -> str | None:
+        """Return the signature by which callers without a key may run a function; None where there is no key."""
+        if self._signer is None:
+            return None
+        facts = json.dumps([hashlib.sha256(function).hexdigest(), python]).encode()
+        return f"{self._signer}:{_mac(self._keys[self._signer], _published(name), facts).hex()}"
 
     def check_job(self, item: WorkItem) -> None:
         """See that a job's row and function are what somebody with a key submitted.
@@ -150,7 +163,10 @@ class Keyring:
         Raises:
             SignatureError: They are not, or the job is not signed and has to be.
         """
-        subject = _row(item.job_id)
+        subject, facts = _row(item.job_id), _facts(item, item.function_hash, item.script_digest)
+        if item.kind is JobKind.PUBLISHED:  # its caller has no key; who published it had one
+            subject = _published(item.name)
+            facts = json.dumps([item.function_hash, item.python]).encode()
         if item.signature is None:
             if self._required:
                 raise _unsigned(subject)
@@ -161,9 +177,9 @@ class Keyring:
         if parts is None:
             raise SignatureError(str(subject), "its column signature holds none")
         key = self._key(parts[1], subject)
-        if not hmac.compare_digest(parts[2], _mac(key, subject, _facts(item, item.function_hash)).hex()):
+        if not hmac.compare_digest(parts[2], _mac(key, subject, facts).hex()):
             raise _changed(subject)
-        if hashlib.sha256(item.function).hexdigest() != item.function_hash:
+        if item.function_hash and hashlib.sha256(item.function).hexdigest() != item.function_hash:
             raise SignatureError(
                 str(Subject("function", item.job_id)), "its bytes are not those that were signed"
             )
@@ -195,17 +211,17 @@ def _words(kind: str, job_id: str, numbers: int) -> bytes:
     return b"".join(parts)
 
 
-def _facts(job: NewJob | WorkItem, function_hash: str) -> bytes:
+def _facts(job: NewJob | WorkItem, function_hash: str, script: str | None) -> bytes:
     """Return what decides which code a job runs, and on how much."""
     facts = [
         function_hash,
         job.run_count,
         bool(job.has_inputs),
-        job.shared_input is not None,
+        job.shared_input is not None and script is None,
         list(job.packages_to_load),
         job.python,
     ]
-    return json.dumps(facts).encode()
+    return json.dumps(facts if script is None else [*facts, script]).encode()
 
 
 def _unsigned(subject: Subject) -> SignatureError:

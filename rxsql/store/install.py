@@ -31,8 +31,9 @@ def install(store: Store) -> int:
         found = _version(connection, store)
         if found > SCHEMA_VERSION:
             raise SchemaVersionError(store.label, found, SCHEMA_VERSION)
+        bare = connection.execution_options(no_parameters=True)  # a % in a script is no placeholder
         for statement in sqlfiles.statements(sqlfiles.script(store.dialect.name)):
-            connection.exec_driver_sql(statement)
+            bare.exec_driver_sql(statement)
     store.close()  # the script's SET options end with its connection
     return SCHEMA_VERSION
 

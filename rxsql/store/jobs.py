@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from rxsql.errors import JobNotFoundError
+from rxsql.kinds import JobKind
 from rxsql.models import ConsoleChunk, Job, Outcome, Purged, RxRemoteJobStatus
 from rxsql.store.retry import retried
+from rxsql.store.scripttables import frames, published, scripts, waiters
 from rxsql.store.tables import (
     Key,
     console_chunks,
@@ -73,7 +75,7 @@ _CONSOLE = (
 )
 _DROP_ARTIFACTS = [
     sa.delete(table).where(table.c.job_key == _OF_JOB)
-    for table in (results, console_chunks, inputs, crash_rows)
+    for table in (results, console_chunks, inputs, crash_rows, frames, scripts, waiters)
 ]
 _DROP_TASKS = sa.delete(task_rows).where(task_rows.c.job_key == _OF_JOB)
 _MARK_PURGED = (
@@ -84,6 +86,7 @@ _MARK_PURGED = (
 _DROP_UNUSED_FUNCTION = sa.delete(functions).where(
     functions.c.function_hash == sa.bindparam("function_hash"),
     ~sa.exists().where(jobs.c.function_hash == functions.c.function_hash, jobs.c.purged_at.is_(None)),
+    ~sa.exists().where(published.c.function_hash == functions.c.function_hash),
 )
 
 
@@ -139,6 +142,7 @@ def _job(row: Any) -> Job:
         job_key=row["job_key"],
         job_id=row["job_id"],
         name=row["name"],
+        kind=JobKind(row["kind"]),
         status=_status(row["status"], row["purged_at"]),
         run_count=row["run_count"],
         done_runs=row["done_runs"],

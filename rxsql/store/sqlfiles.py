@@ -7,10 +7,10 @@ from functools import cache
 from pathlib import Path
 
 _GO = re.compile(r"^GO[ \t]*$", re.MULTILINE)
-_STATEMENT = re.compile(r"(?:\$\$.*?\$\$|[^;]|;(?!\s*$))+", re.DOTALL | re.MULTILINE)
+_STATEMENT = re.compile(r"(?:\$\$.*?\$\$|^BEGIN$.*?^END\b|[^;]|;(?!\s*$))+", re.DOTALL | re.MULTILINE)
 _PACKAGED = Path(__file__).parent.parent / "sql"
 _CHECKOUT = Path(__file__).parent.parent.parent / "sql"
-_SCRIPT = ("schema.sql", "views.sql", "roles.sql")
+_SCRIPT = ("schema.sql", "views.sql", "procedures/*.sql", "roles.sql")
 
 
 def sql_root() -> Path:
@@ -28,15 +28,15 @@ def query(dialect: str, name: str) -> str:
 
 def script(dialect: str) -> str:
     """Return all that installs the schema, as one text a DBA can read and run."""
-    files = (sql_root() / dialect / name for name in _SCRIPT)
-    return "\n".join(file.read_text(encoding="utf-8") for file in files if file.exists())
+    files = (file for pattern in _SCRIPT for file in sorted((sql_root() / dialect).glob(pattern)))
+    return "\n".join(file.read_text(encoding="utf-8") for file in files)
 
 
 def statements(text: str) -> list[str]:
     """Split a script into what is sent at once, dropping comment lines.
 
     A script with lines that are just GO is split there, into batches; another at the semicolons that end its lines,
-    except between $$ and $$.
+    except between $$ and $$, and between lines that are BEGIN and END (of a trigger).
     """
     bare = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("--"))
     parts = _GO.split(bare) if _GO.search(bare) else _STATEMENT.findall(bare)

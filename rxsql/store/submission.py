@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from rxsql.errors import JobExistsError
+from rxsql.store import scripts
 from rxsql.store.retry import retried
 from rxsql.store.tables import SHARED_INPUT, jobs
 
@@ -67,17 +68,22 @@ def _key_of_same(store: Store, job: NewJob) -> int | None:
 
 
 def _hash(job: NewJob) -> str:
-    return hashlib.sha256(job.function).hexdigest()
+    return hashlib.sha256(job.function).hexdigest() if job.function else ""
 
 
 def _insert(store: Store, job: NewJob, inline_bytes: int) -> int:
     with store.write() as connection:
         function_hash = _hash(job)
-        connection.execute(store.sql("add_function"), {"function_hash": function_hash, "body": job.function})
+        if job.function:
+            connection.execute(
+                store.sql("add_function"), {"function_hash": function_hash, "body": job.function}
+            )
         try:
             job_key = _add_row(connection, job, function_hash)
         except sa.exc.IntegrityError as error:
             raise JobExistsError(job.job_id) from error
+        if job.script is not None:
+            scripts.add_script(connection, store, job_key, job.script)
         _add_inputs(connection, store, job_key, job, inline_bytes)
         _add_tasks(connection, store, job_key, job, inline_bytes)
         store.notify(connection)
@@ -88,6 +94,7 @@ def _add_row(connection: Connection, job: NewJob, function_hash: str) -> int:
     row = {
         "job_id": job.job_id,
         "name": job.name,
+        "kind": job.kind.value,
         "run_count": job.run_count,
         "num_tasks": job.num_tasks,
         "max_attempts": job.max_attempts,

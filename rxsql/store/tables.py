@@ -88,7 +88,7 @@ class now(FunctionElement[datetime]):  # noqa: N801 - stands among SQL functions
 
 
 @compiles(now)
-def _compile_now(_element: now, compiler: Any, **_: Any) -> str:
+def _compilemade_now(_element: now, compiler: Any, **_: Any) -> str:
     return sqlfiles.query(compiler.dialect.name, "now")
 
 
@@ -97,7 +97,8 @@ Blob = LargeBinary().with_variant(VARBINARY("max"), "mssql")  # type: ignore[no-
 Key = BigInteger().with_variant(Integer(), "sqlite")
 
 
-def _now(name: str) -> Column[Any]:
+def made_now(name: str) -> Column[Any]:
+    """Return a column for when a row was made."""
     return Column(
         name, UtcDateTime, nullable=False, server_default=text("(STRFTIME('%Y-%m-%d %H:%M:%f', 'now'))")
     )
@@ -107,7 +108,7 @@ schema_version = Table(
     "schema_version",
     metadata,
     Column("version", Integer, nullable=False, autoincrement=False),
-    _now("installed_at"),
+    made_now("installed_at"),
     PrimaryKeyConstraint("version"),
 )
 
@@ -125,6 +126,7 @@ jobs = Table(
     Column("job_key", Key, nullable=False),
     Column("job_id", Unicode(128), nullable=False),
     Column("name", Unicode(256), nullable=False),
+    Column("kind", String(16), nullable=False, server_default="function"),
     Column("status", String(16), nullable=False, server_default="queued"),
     Column("run_count", Integer, nullable=False),
     Column("done_runs", Integer, nullable=False, server_default="0"),
@@ -143,7 +145,7 @@ jobs = Table(
     Column("signature", String(160)),
     Column("submitted_by", Unicode(256), nullable=False),
     Column("error", UnicodeText),
-    _now("created_at"),
+    made_now("created_at"),
     Column("started_at", UtcDateTime),
     Column("finished_at", UtcDateTime),
     Column("purged_at", UtcDateTime),
@@ -166,8 +168,8 @@ workers = Table(
     Column("slots", Integer, nullable=False),
     Column("lease_seconds", Float, nullable=False),
     Column("last_report", Key, nullable=False, server_default="0"),
-    _now("started_at"),
-    _now("heartbeat_at"),
+    made_now("started_at"),
+    made_now("heartbeat_at"),
     Column("stopped_at", UtcDateTime),
     PrimaryKeyConstraint("worker_key"),
     UniqueConstraint("worker_id"),
@@ -241,7 +243,7 @@ console_chunks = Table(
     Column("first_line", Integer, nullable=False),
     Column("lines", UnicodeText, nullable=False),
     Column("partial", Flag, nullable=False),
-    _now("written_at"),
+    made_now("written_at"),
     PrimaryKeyConstraint("chunk_key"),
     CheckConstraint("stream IN ('stdout', 'stderr')", name="ck_console_chunks_stream"),
 )
@@ -260,7 +262,7 @@ crash_rows = Table(
     Column("peak_kib", Key),
     Column("stacks", UnicodeText),
     Column("last_lines", UnicodeText),
-    _now("died_at"),
+    made_now("died_at"),
     PrimaryKeyConstraint("job_key", "task", "run", "attempt"),
 )
 
@@ -271,3 +273,5 @@ job_progress = Table(
     Column("done_runs", Integer),
     Column("failed_runs", Integer),
 )
+
+from rxsql.store import scripttables as scripttables  # noqa: E402, PLC0414 - all tables are in `metadata` then

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from rxsql.models import OpenJob, RxRemoteJobStatus, Task, Written
+from rxsql.store import scripts
 from rxsql.store.crashes import add_crashes
 from rxsql.store.readable import readable
 from rxsql.store.retry import retried_when_undone
@@ -150,6 +151,7 @@ def report(store: Store, worker_key: int, news: Report) -> Written:
         others = touched - {(end.job_key, end.task, end.attempt) for end in news.ends}
         held |= _own_tasks(connection, store, worker_key, others)
         _insert_results(connection, store, [o for o in news.outcomes if (o.job_key, o.task) in held])
+        scripts.add_outputs(connection, store, [o for o in news.outcomes if (o.job_key, o.task) in held])
         chunks = [c for c in news.chunks if (c.job_key, c.task) in held]
         if chunks and _is_first_time(connection, worker_key, news.number):
             _insert_console(connection, store, chunks)
@@ -207,7 +209,7 @@ def _insert_results(connection: Connection, store: Store, outcomes: Sequence[Run
         {
             "job_key": o.job_key,
             "run": o.outcome.run,
-            "body": o.outcome.value,
+            "body": None if o.is_pages else o.outcome.value,
             "error": readable(o.outcome.error),
             "traceback": readable(o.outcome.traceback),
         }

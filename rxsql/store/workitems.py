@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from rxsql.errors import PayloadError
+from rxsql.kinds import JobKind
 from rxsql.models import RxRemoteJobStatus, WorkItem
+from rxsql.store import scripts
 from rxsql.store.tables import SHARED_INPUT, Key, functions, inputs, jobs, now
 
 if TYPE_CHECKING:
@@ -39,14 +41,17 @@ def work_item(store: Store, job_key: int) -> WorkItem | None:
         row = connection.execute(_WORK_ITEM, {"job_key": job_key}).mappings().one_or_none()
     if row is None or RxRemoteJobStatus(row["status"]).is_final:
         return None
-    if row["function"] is None:
+    kind = _kind(row["kind"])
+    script = None if kind is JobKind.FUNCTION else scripts.load_script(store, job_key)
+    if row["function"] is None and kind is not JobKind.SCRIPT:
         raise PayloadError("The job's function was deleted from the store. Submit the job again.")
     return WorkItem(
         job_key=job_key,
         job_id=row["job_id"],
-        function=row["function"],
+        function=row["function"] or b"",
         function_hash=row["function_hash"],
-        shared_input=row["shared_input"],
+        shared_input=row["shared_input"] if script is None else script.spec,
+        script_digest=None if script is None else script.digest,
         run_count=row["run_count"],
         has_inputs=bool(row["has_inputs"]),
         python=row["python"],
@@ -57,7 +62,16 @@ def work_item(store: Store, job_key: int) -> WorkItem | None:
         packages_to_load=_packages(row["packages_to_load"]),
         execution_timeout_seconds=row["execution_timeout_seconds"],
         seconds_left=_seconds_left(row),
+        name=row["name"],
+        kind=kind,
     )
+
+
+def _kind(text: str) -> JobKind:
+    try:
+        return JobKind(text)
+    except ValueError:
+        raise PayloadError(f"A job of the kind {text!r} cannot be run by this version of rxsql.") from None
 
 
 def _packages(text: str) -> tuple[str, ...]:

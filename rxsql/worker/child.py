@@ -16,7 +16,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from rxsql import payload, revoscalepy
-from rxsql.errors import LimitError
+from rxsql.errors import LimitError, ScriptError
 from rxsql.worker import wire
 
 if TYPE_CHECKING:
@@ -81,6 +81,12 @@ class Job:
         self.memory_mb: int = options["memory_mb"]
         self.payload_mb: int = options["payload_mb"]
         _limit_memory(self.memory_mb)
+        self.script: Callable[[bytes | memoryview], bytes] | None = None
+        self.own_frames = _OWN_FRAMES + 1
+        if options.get("kind", "function") != "function":
+            self.script = _prepare(options["kind"], shared_input, function)
+            self.own_frames += 1
+            return
         self.function: Callable[..., Any] = payload.load_function(function)
         self._shared_payload = shared_input
         self._shared = payload.load(shared_input) if shared_input else {}
@@ -92,6 +98,13 @@ class Job:
         if not self._reusable:
             return {**payload.load(self._shared_payload), **own}
         return {**self._shared, **own}
+
+
+def _prepare(kind: str, spec: bytes, function: bytes) -> Callable[[bytes | memoryview], bytes]:
+    """Return what runs a job that SQL can submit; only what was published is unpickled."""
+    from rxsql.scripts import runner  # noqa: PLC0415 - the jobs of rx_exec do without
+
+    return runner.prepare(kind, spec, payload.load_function(function) if function else None)
 
 
 def serve(sock: socket.socket, stdout_fd: int, stderr_fd: int) -> None:
@@ -165,7 +178,7 @@ def _why_broken(error: Exception) -> str:
             f"The job needs the module {error.name!r}, which the worker's Python ({sys.executable}) does not have. "
             f"Install it there: {sys.executable} -m pip install {str(error.name).partition('.')[0]}"
         )
-    if isinstance(error, (payload.PayloadError, payload.PayloadVersionError)):
+    if isinstance(error, (payload.PayloadError, payload.PayloadVersionError, ScriptError)):
         return str(error)
     return f"The job could not be loaded: {text}\n\n{payload.dump_error(error, skip_frames=_OWN_FRAMES).traceback}"
 
@@ -210,7 +223,7 @@ class Runner:
             os._exit(128 + signal.SIGINT)
         except BaseException as error:  # noqa: BLE001 - user code may raise anything, SystemExit included
             failed = True
-            dumped = payload.dump_error(error, skip_frames=_OWN_FRAMES + 1)
+            dumped = payload.dump_error(error, skip_frames=self._job.own_frames)
             text, trace, body = dumped.text, dumped.traceback, dumped.payload
             if isinstance(error, MemoryError) and self._job.memory_mb:
                 text += f" (the limit RXSQL_MEMORY_MB is {self._job.memory_mb} MB)"
@@ -229,6 +242,8 @@ class Runner:
     def _value(self, run: int, own: bytes | memoryview | Exception) -> bytes:
         if isinstance(own, Exception):
             raise own
+        if self._job.script is not None:
+            return payload.checked(self._job.script(own), self._job.payload_mb, f"The result of run {run}")
         value = self._job.function(**self._job.arguments(payload.load(own) if len(own) else {}))
         try:
             with payload.by_value():

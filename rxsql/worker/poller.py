@@ -12,9 +12,10 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from rxsql.errors import PayloadError, SignatureError
+from rxsql.kinds import JobKind
 from rxsql.models import RxRemoteJobStatus
 from rxsql.payload import PYTHON, Keyring, signing
-from rxsql.store import jobs, reaping, tasks, workers, workitems
+from rxsql.store import jobs, reaping, scripts, tasks, workers, workitems
 from rxsql.worker.capture import Quota
 from rxsql.worker.dispatch import Dispatch
 from rxsql.worker.folders import sweep
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("rxsql.worker")
 _LOOK_LIMIT = 1000
+_DELETED = b"(deleted)"  # neither a payload nor pages: the run fails and says so
 
 
 class Poller:
@@ -77,6 +79,10 @@ class Poller:
             self._heartbeat_due = now + self._settings.lease_seconds / 3
             if now >= self._reap_due:
                 self._reap()
+            for job_key in scripts.abandoned_jobs(self._store):
+                reason = "The caller that waited for the job went away, or was canceled."
+                if tasks.end_job(self._store, job_key, RxRemoteJobStatus.CANCELED, reason):
+                    log.warning("job.abandoned job_key=%d", job_key)
         if now >= self._housekeeping_due:
             self._housekeeping_due = now + min(300.0, max(1.0, self._settings.retention_seconds / 10))
             purged = jobs.purge_expired(
@@ -110,7 +116,7 @@ class Poller:
 
     def _checked(self, item: WorkItem) -> WorkItem:
         self._keyring.check_job(item)
-        if item.shared_input is None:
+        if item.shared_input is None or item.kind is not JobKind.FUNCTION:
             return item
         shared = self._keyring.unseal(item.shared_input, signing.shared_input(item.job_id))
         return replace(item, shared_input=shared)
@@ -129,7 +135,8 @@ class Poller:
         apart: dict[int, bytes] = {}
         if item.has_inputs:
             wanted = [task.task for task in claimed if task.input is None]
-            apart = tasks.task_inputs(self._store, item.job_key, wanted) if wanted else {}
+            read = tasks.task_inputs if item.kind is JobKind.FUNCTION else scripts.task_pages
+            apart = read(self._store, item.job_key, wanted) if wanted else {}
         return granted, [self._dispatch(item, task, apart.get(task.task)) for task in claimed]
 
     def _dispatch(self, item: WorkItem, task: Task, apart: bytes | None) -> Dispatch:
@@ -154,13 +161,15 @@ class Poller:
         if not item.has_inputs:
             return b""
         if body is None:
-            return b"(deleted)"  # not a payload: the run fails and says so
+            return _DELETED
+        if item.kind is not JobKind.FUNCTION:
+            return body
         subject = signing.task_input(item.job_id, task.task, task.first_run, task.run_count)
         return self._keyring.unseal(body, subject)
 
     def sealed(self, item: WorkItem, outcome: Outcome) -> Outcome:
         """Return an outcome with its payload signed, where there is a key."""
-        if outcome.value is None:
+        if outcome.value is None or (item.kind is not JobKind.FUNCTION and not outcome.failed):
             return outcome
         subject = signing.result(item.job_id, outcome.run, failed=outcome.failed)
         return replace(outcome, value=self._keyring.seal(outcome.value, subject))

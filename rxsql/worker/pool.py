@@ -68,6 +68,7 @@ class Child:
         details = {
             "packages_to_load": item.packages_to_load,
             "continue_on_failure": item.continue_on_failure,
+            "kind": item.kind,
             "memory_mb": settings.memory_mb,
             "payload_mb": settings.payload_mb,
         }

@@ -8,6 +8,7 @@ import time
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from rxsql.kinds import JobKind
 from rxsql.models import Crash, Outcome, Report, RunOutcome, TaskEnd
 from rxsql.worker import schedule, wire
 from rxsql.worker.outbox import Outbox
@@ -104,7 +105,8 @@ class Reporter:
         task = dispatch.task
         outcome = self._poller.sealed(job.item, outcome)
         self._note()
-        self._report.outcomes.append(RunOutcome(task.job_key, task.task, task.attempt, outcome))
+        is_pages = job.item.kind is not JobKind.FUNCTION and not outcome.failed
+        self._report.outcomes.append(RunOutcome(task.job_key, task.task, task.attempt, outcome, is_pages))
         dispatch.next_run(seconds)
         if outcome.error is not None:
             dispatch.failed_runs += 1

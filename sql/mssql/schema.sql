@@ -56,6 +56,7 @@ BEGIN
         job_key BIGINT IDENTITY (1, 1) NOT NULL,
         job_id NVARCHAR(128) NOT NULL,
         name NVARCHAR(256) NOT NULL,
+        kind VARCHAR(16) NOT NULL CONSTRAINT df_jobs_kind DEFAULT 'function',
         status VARCHAR(16) NOT NULL CONSTRAINT df_jobs_status DEFAULT 'queued',
         run_count INT NOT NULL,
         done_runs INT NOT NULL CONSTRAINT df_jobs_done_runs DEFAULT 0,
@@ -194,6 +195,58 @@ BEGIN
     );
     CREATE NONCLUSTERED INDEX ix_console_chunks_job_key ON rx.console_chunks (job_key, chunk_key);
 END;
+GO
+
+-- Scripts and calls of published functions: what a job of that kind runs. Its tables stand in frames.
+IF OBJECT_ID('rx.scripts', 'U') IS NULL
+    CREATE TABLE rx.scripts (
+        job_key BIGINT NOT NULL,
+        language NVARCHAR(128) NOT NULL,
+        script NVARCHAR(MAX) NULL,
+        input_name NVARCHAR(128) NOT NULL,
+        output_name NVARCHAR(128) NOT NULL,
+        params NVARCHAR(MAX) NOT NULL,
+        CONSTRAINT pk_scripts PRIMARY KEY CLUSTERED (job_key)
+    );
+GO
+
+-- Tables as pages of JSON, the same in every database: in before a run; out and param, the OUTPUT parameters,
+-- after it. A header is an array of [name, type, size, scale], a body an array of rows.
+IF OBJECT_ID('rx.frames', 'U') IS NULL
+    CREATE TABLE rx.frames (
+        job_key BIGINT NOT NULL,
+        direction VARCHAR(8) NOT NULL,
+        task INT NOT NULL,
+        page INT NOT NULL,
+        row_count INT NOT NULL,
+        header NVARCHAR(MAX) NOT NULL,
+        body NVARCHAR(MAX) NOT NULL,
+        CONSTRAINT pk_frames PRIMARY KEY CLUSTERED (job_key, direction, task, page),
+        CONSTRAINT ck_frames_direction CHECK (direction IN ('in', 'out', 'param'))
+    );
+GO
+
+-- Callers that wait inside the database renew their row; a worker cancels the job of one that went away.
+IF OBJECT_ID('rx.waiters', 'U') IS NULL
+    CREATE TABLE rx.waiters (
+        job_key BIGINT NOT NULL,
+        seen_at DATETIME2(3) NOT NULL CONSTRAINT df_waiters_seen_at DEFAULT SYSUTCDATETIME(),
+        CONSTRAINT pk_waiters PRIMARY KEY CLUSTERED (job_key)
+    );
+GO
+
+-- Functions that `rxsql publish` made callable by name.
+IF OBJECT_ID('rx.published', 'U') IS NULL
+    CREATE TABLE rx.published (
+        name NVARCHAR(128) NOT NULL,
+        function_name NVARCHAR(256) NOT NULL,
+        function_hash VARCHAR(64) NOT NULL,
+        python VARCHAR(8) NOT NULL,
+        published_by NVARCHAR(256) NOT NULL,
+        published_at DATETIME2(3) NOT NULL CONSTRAINT df_published_published_at DEFAULT SYSUTCDATETIME(),
+        signature VARCHAR(160) NULL,
+        CONSTRAINT pk_published PRIMARY KEY CLUSTERED (name)
+    );
 GO
 
 -- The black box: how a process ended that died while it ran user code.

@@ -8,7 +8,9 @@ DECLARE
     role_name TEXT;
 BEGIN
     FOR role_name IN
-        SELECT rolname FROM pg_catalog.pg_roles WHERE rolname IN ('rx_reader', 'rx_client', 'rx_worker')
+        SELECT rolname FROM pg_catalog.pg_roles WHERE rolname IN (
+            'rx_reader', 'rx_client', 'rx_worker', 'rx_publisher', 'rx_caller', 'rx_scripter'
+        )
     LOOP
         BEGIN
             EXECUTE 'DROP ROLE ' || QUOTE_IDENT(role_name);

@@ -24,6 +24,7 @@ CREATE TABLE IF NOT EXISTS jobs (
     job_key INTEGER NOT NULL,
     job_id TEXT NOT NULL,
     name TEXT NOT NULL,
+    kind TEXT NOT NULL DEFAULT 'function',
     status TEXT NOT NULL DEFAULT 'queued',
     run_count INTEGER NOT NULL,
     done_runs INTEGER NOT NULL DEFAULT 0,
@@ -138,6 +139,50 @@ CREATE TABLE IF NOT EXISTS console_chunks (
 );
 
 CREATE INDEX IF NOT EXISTS ix_console_chunks_job_key ON console_chunks (job_key, chunk_key);
+
+-- Scripts and calls of published functions: what a job of that kind runs. Its tables stand in frames.
+CREATE TABLE IF NOT EXISTS scripts (
+    job_key INTEGER NOT NULL,
+    language TEXT NOT NULL,
+    script TEXT,
+    input_name TEXT NOT NULL,
+    output_name TEXT NOT NULL,
+    params TEXT NOT NULL,
+    CONSTRAINT pk_scripts PRIMARY KEY (job_key)
+);
+
+-- Tables as pages of JSON, the same in every database: in before a run; out and param, the OUTPUT parameters,
+-- after it. A header is an array of [name, type, size, scale], a body an array of rows.
+CREATE TABLE IF NOT EXISTS frames (
+    job_key INTEGER NOT NULL,
+    direction TEXT NOT NULL,
+    task INTEGER NOT NULL,
+    page INTEGER NOT NULL,
+    row_count INTEGER NOT NULL,
+    header TEXT NOT NULL,
+    body TEXT NOT NULL,
+    CONSTRAINT pk_frames PRIMARY KEY (job_key, direction, task, page),
+    CONSTRAINT ck_frames_direction CHECK (direction IN ('in', 'out', 'param'))
+);
+
+-- Callers that wait inside the database renew their row; a worker cancels the job of one that went away.
+CREATE TABLE IF NOT EXISTS waiters (
+    job_key INTEGER NOT NULL,
+    seen_at TEXT NOT NULL DEFAULT (STRFTIME('%Y-%m-%d %H:%M:%f', 'now')),
+    CONSTRAINT pk_waiters PRIMARY KEY (job_key)
+);
+
+-- Functions that `rxsql publish` made callable by name.
+CREATE TABLE IF NOT EXISTS published (
+    name TEXT NOT NULL,
+    function_name TEXT NOT NULL,
+    function_hash TEXT NOT NULL,
+    python TEXT NOT NULL,
+    published_by TEXT NOT NULL,
+    published_at TEXT NOT NULL DEFAULT (STRFTIME('%Y-%m-%d %H:%M:%f', 'now')),
+    signature TEXT,
+    CONSTRAINT pk_published PRIMARY KEY (name)
+);
 
 -- The black box: how a process ended that died while it ran user code.
 CREATE TABLE IF NOT EXISTS crash_rows (

@@ -63,39 +63,132 @@ DROP VIEW IF EXISTS job_progress;
 
 CREATE VIEW job_progress AS
 SELECT
-    counted.*,
-    CASE WHEN counted.run_count = 0 THEN 100 ELSE 100 * counted.done_runs / counted.run_count END AS percent
+    rated.job_id,
+    rated.name,
+    rated.status,
+    rated.run_count,
+    rated.done_runs,
+    rated.failed_runs,
+    rated.created_at,
+    rated.started_at,
+    rated.finished_at,
+    rated.purged_at,
+    rated.error,
+    rated.percent,
+    rated.queued_tasks,
+    rated.running_tasks,
+    rated.finished_tasks,
+    rated.failed_tasks,
+    rated.canceled_tasks,
+    rated.waiting_seconds,
+    rated.runs_per_second,
+    CASE
+        WHEN rated.status = 'running' AND rated.done_runs > 0
+            THEN
+                STRFTIME(
+                    '%Y-%m-%d %H:%M:%f',
+                    JULIANDAY('now') + (rated.run_count - rated.done_runs) / rated.runs_per_second / 86400.0
+                )
+        WHEN rated.status NOT IN ('queued', 'running') THEN rated.finished_at
+    END AS estimated_end
 FROM (
     SELECT
-        jobs.job_id,
-        jobs.name,
-        jobs.status,
-        jobs.run_count,
+        counted.job_id,
+        counted.name,
+        counted.status,
+        counted.run_count,
+        counted.done_runs,
+        counted.failed_runs,
+        counted.created_at,
+        counted.started_at,
+        counted.finished_at,
+        counted.purged_at,
+        counted.error,
+        counted.queued_tasks,
+        counted.running_tasks,
+        counted.finished_tasks,
+        counted.failed_tasks,
+        counted.canceled_tasks,
         CASE
-            WHEN jobs.status IN ('queued', 'running')
-                THEN (
-                    SELECT COALESCE(SUM(task_rows.run_count), 0)
-                    FROM task_rows
-                    WHERE task_rows.job_key = jobs.job_key AND task_rows.status IN ('finished', 'failed')
-                )
-            ELSE jobs.done_runs
-        END AS done_runs,
+            WHEN counted.run_count = 0 THEN 100
+            ELSE 100 * counted.done_runs / counted.run_count
+        END AS percent,
         CASE
-            WHEN jobs.status IN ('queued', 'running')
-                THEN (
-                    SELECT COALESCE(SUM(task_rows.failed_runs), 0)
-                    FROM task_rows
-                    WHERE task_rows.job_key = jobs.job_key AND task_rows.status = 'failed'
-                )
-            ELSE jobs.failed_runs
-        END AS failed_runs,
-        jobs.created_at,
-        jobs.started_at,
-        jobs.finished_at,
-        jobs.purged_at,
-        jobs.error
-    FROM jobs
-) AS counted;
+            WHEN counted.queued_tasks > 0
+                THEN
+                    (JULIANDAY(STRFTIME('%Y-%m-%d %H:%M:%f', 'now')) - JULIANDAY(counted.created_at))
+                    * 86400.0
+        END AS waiting_seconds,
+        CASE
+            WHEN counted.done_runs > 0 AND counted.started_at IS NOT NULL
+                THEN
+                    counted.done_runs
+                    / MAX(
+                        (
+                            JULIANDAY(COALESCE(counted.finished_at, STRFTIME('%Y-%m-%d %H:%M:%f', 'now')))
+                            - JULIANDAY(counted.started_at)
+                        )
+                        * 86400.0,
+                        0.001
+                    )
+        END AS runs_per_second
+    FROM (
+        SELECT
+            jobs.job_id,
+            jobs.name,
+            jobs.status,
+            jobs.run_count,
+            CASE
+                WHEN jobs.status IN ('queued', 'running')
+                    THEN (
+                        SELECT COALESCE(SUM(task_rows.run_count), 0)
+                        FROM task_rows
+                        WHERE task_rows.job_key = jobs.job_key AND task_rows.status IN ('finished', 'failed')
+                    )
+                ELSE jobs.done_runs
+            END AS done_runs,
+            CASE
+                WHEN jobs.status IN ('queued', 'running')
+                    THEN (
+                        SELECT COALESCE(SUM(task_rows.failed_runs), 0)
+                        FROM task_rows
+                        WHERE task_rows.job_key = jobs.job_key AND task_rows.status = 'failed'
+                    )
+                ELSE jobs.failed_runs
+            END AS failed_runs,
+            (
+                SELECT COUNT(*)
+                FROM task_rows
+                WHERE task_rows.job_key = jobs.job_key AND task_rows.status = 'queued'
+            ) AS queued_tasks,
+            (
+                SELECT COUNT(*)
+                FROM task_rows
+                WHERE task_rows.job_key = jobs.job_key AND task_rows.status = 'running'
+            ) AS running_tasks,
+            (
+                SELECT COUNT(*)
+                FROM task_rows
+                WHERE task_rows.job_key = jobs.job_key AND task_rows.status = 'finished'
+            ) AS finished_tasks,
+            (
+                SELECT COUNT(*)
+                FROM task_rows
+                WHERE task_rows.job_key = jobs.job_key AND task_rows.status = 'failed'
+            ) AS failed_tasks,
+            (
+                SELECT COUNT(*)
+                FROM task_rows
+                WHERE task_rows.job_key = jobs.job_key AND task_rows.status = 'canceled'
+            ) AS canceled_tasks,
+            jobs.created_at,
+            jobs.started_at,
+            jobs.finished_at,
+            jobs.purged_at,
+            jobs.error
+        FROM jobs
+    ) AS counted
+) AS rated;
 
 -- How many tasks could start now if there were children for them: queued ones, within each job's num_tasks. A
 -- scaler reads it; tasks that a worker has already do not count.

@@ -208,12 +208,12 @@ def _commands() -> list[tuple[str, ...]]:
 
 
 def test_every_command_in_the_readme_exists() -> None:
-    """Each command that the README names answers --help with examples, and the table has all thirteen commands."""
+    """Each command that the README names answers --help with examples, and the table has all commands."""
     import rxsql.cli  # noqa: F401
 
     commands = _commands()
     assert {words[0] for words in commands} == set(
-        "jobs status logs wait results cancel cleanup worker workers db demo run bench".split()
+        "jobs status logs wait results cancel cleanup worker workers db demo run bench publish published unpublish".split()
     )
     asked = {
         words: subprocess.Popen(
@@ -231,7 +231,7 @@ def test_every_command_in_the_readme_exists() -> None:
         row = [
             cells[1]
             for cells in _table_after("## Command line")
-            if cells[0].startswith(f"`rxsql {' '.join(words)}")
+            if re.match(rf"`rxsql {' '.join(words)}\b", cells[0])
         ]
         for option in re.findall(r"`(-{1,2}[a-z]+)`", " ".join(row)):
             assert re.search(rf"(^|[\s,]){option}\b", said), f"rxsql {' '.join(words)} has no {option}"
@@ -308,9 +308,10 @@ def _query(path: Path, statement: str, *values: Any) -> list[dict[str, Any]]:
         connection.close()
 
 
-def test_the_five_queries_return_what_they_say(shown: Shown) -> None:
+def test_the_queries_return_what_they_say(shown: Shown) -> None:
     """Each SQL block of the README, run on a store with real jobs, gives the rows that its sentence promises."""
-    unfinished, lines, failed, now, kept = [_query(shown.path, block) for block in _blocks("sql")]
+    found = [_query(shown.path, block) for block in _blocks("sql")]
+    unfinished, lines, failed, now, kept, slowest, work = found
 
     assert [(row["job_id"], row["status"], row["percent"]) for row in unfinished] == [
         (shown.running.job_id, "running", 0)
@@ -335,6 +336,12 @@ def test_the_five_queries_return_what_they_say(shown: Shown) -> None:
 
     assert [row["job_id"] for row in kept] == [shown.failing.job_id, shown.kept.job_id]
 
+    assert {row["job_id"] for row in slowest} >= {shown.failing.job_id, shown.kept.job_id}
+    assert [row["seconds"] for row in slowest] == sorted((row["seconds"] for row in slowest), reverse=True)
+
+    assert sum(row["failed_runs"] for row in work) == 2
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:00", row["hour"]) for row in work)
+
 
 def test_the_query_in_the_shell_block_runs(shown: Shown) -> None:
     """The README's one-line query for the shell lists every job, with the word for where it stands."""
@@ -353,7 +360,7 @@ def test_the_query_in_the_shell_block_runs(shown: Shown) -> None:
         assert len(ran.stdout.splitlines()) == len(found)
 
 
-@pytest.mark.parametrize("name", ["jobs", "tasks", "console", "workers", "job_progress"])
+@pytest.mark.parametrize("name", ["jobs", "tasks", "console", "workers", "job_progress", "queue_depth"])
 def test_the_documented_columns_are_the_columns(store_path: Path, context: Any, name: str) -> None:
     """Each table and view that the README documents has exactly the columns listed there, in their order."""
     from rxsql.store.engine import open_store

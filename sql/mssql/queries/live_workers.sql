@@ -1,4 +1,4 @@
--- Workers whose lease is valid, for one Python version.
+-- Workers whose lease is valid, for one Python version, or for any ('').
 -- Returns: host, pid.
 SELECT
     host,
@@ -6,5 +6,5 @@ SELECT
 FROM rx.workers
 WHERE
     stopped_at IS NULL
-    AND python = CAST(:python AS VARCHAR(8))
+    AND CAST(:python AS VARCHAR(8)) IN (python, '')
     AND DATEDIFF_BIG(MILLISECOND, heartbeat_at, SYSUTCDATETIME()) < lease_seconds * 1000;

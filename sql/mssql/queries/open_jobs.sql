@@ -26,7 +26,7 @@ FROM (
             WHERE task_rows.job_key = jobs.job_key AND task_rows.status = 'queued'
         ) THEN 1 ELSE 0 END AS has_queued
     FROM rx.jobs AS jobs
-    WHERE jobs.status IN ('queued', 'running') AND jobs.python = CAST(:python AS VARCHAR(8))
+    WHERE jobs.status IN ('queued', 'running') AND jobs.python IN (CAST(:python AS VARCHAR(8)), '')
 ) AS held
 WHERE held.has_queued = 1 OR held.own_slots > 0
 ORDER BY CASE WHEN held.own_slots = 0 THEN 1 ELSE 0 END, held.slots, held.job_key;

@@ -9,5 +9,5 @@ WHERE
     AND NOT EXISTS (
         SELECT 1
         FROM rx.jobs AS jobs
-        WHERE jobs.status IN ('queued', 'running') AND jobs.python = workers.python
+        WHERE jobs.status IN ('queued', 'running') AND jobs.python IN (workers.python, '')
     );

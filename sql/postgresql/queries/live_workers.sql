@@ -1,4 +1,4 @@
--- Workers whose lease is valid, for one Python version.
+-- Workers whose lease is valid, for one Python version, or for any ('').
 -- Returns: host, pid.
 SELECT
     host,
@@ -6,5 +6,5 @@ SELECT
 FROM rx.workers
 WHERE
     stopped_at IS NULL
-    AND python = :python
+    AND :python IN (python, '')
     AND CLOCK_TIMESTAMP() - heartbeat_at < MAKE_INTERVAL(secs => lease_seconds);

@@ -22,7 +22,7 @@ FROM (
             WHERE task_rows.job_key = jobs.job_key AND task_rows.status = 'queued'
         ) AS has_queued
     FROM rx.jobs
-    WHERE jobs.status IN ('queued', 'running') AND jobs.python = :python
+    WHERE jobs.status IN ('queued', 'running') AND jobs.python IN (:python, '')
 ) AS held
 WHERE held.has_queued OR held.own_slots > 0
 ORDER BY held.own_slots = 0, held.slots, held.job_key

@@ -1,4 +1,4 @@
--- Workers whose lease is valid, for one Python version.
+-- Workers whose lease is valid, for one Python version, or for any ('').
 -- Returns: host, pid.
 SELECT
     host,
@@ -6,5 +6,5 @@ SELECT
 FROM workers
 WHERE
     stopped_at IS NULL
-    AND python = :python
+    AND :python IN (python, '')
     AND JULIANDAY('now') - JULIANDAY(heartbeat_at) < lease_seconds / 86400.0;

@@ -25,7 +25,7 @@ FROM (
                 AND task_rows.status IN ('queued', 'running')
         ) AS has_queued
     FROM jobs
-    WHERE jobs.status IN ('queued', 'running') AND jobs.python = :python
+    WHERE jobs.status IN ('queued', 'running') AND jobs.python IN (:python, '')
 ) AS held
 WHERE held.has_queued = 1 OR held.own_slots > 0
 ORDER BY held.own_slots = 0, held.slots, held.job_key

@@ -8,6 +8,6 @@ WHERE
     AND NOT EXISTS (
         SELECT 1
         FROM jobs
-        WHERE jobs.status IN ('queued', 'running') AND jobs.python = workers.python
+        WHERE jobs.status IN ('queued', 'running') AND jobs.python IN (workers.python, '')
     )
 RETURNING worker_key;

@@ -1,0 +1,214 @@
+"""`rx_execute_script`: a script with a table in and a table out, as SQL's `sp_execute_external_script` runs it."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from rxsql.client import waiting
+from rxsql.client.context import RxInSqlServer, RxLocalSeq, resolve
+from rxsql.client.submitting import job_row, send
+from rxsql.client.waiting import wait_for
+from rxsql.errors import ArgumentsError, JobCanceledError, NotSupportedError
+from rxsql.kinds import JobKind, NewScript
+from rxsql.models import NewTask, RxRemoteJobStatus
+from rxsql.scripts import reading, runner, writing
+from rxsql.scripts.columns import parse_header
+from rxsql.scripts.need import pandas
+from rxsql.scripts.pages import IN, OUT, PARAM, Page, pack, unpack
+from rxsql.store import jobs
+from rxsql.store import scripts as stored
+from rxsql.store.engine import open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pandas import DataFrame
+
+    from rxsql.client.handle import RxRemoteJob
+    from rxsql.models import Job
+    from rxsql.store.engine import Store
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptResult:
+    """What a script gave.
+
+    Args:
+        output: The table it left in its output variable; without columns where it left none.
+        parameters: The OUTPUT parameters by name.
+        console: What it printed.
+    """
+
+    output: DataFrame
+    parameters: dict[str, Any] = field(default_factory=dict)
+    console: str = ""
+
+
+def rx_execute_script(
+    script: str,
+    input_data: Any = None,
+    params: Mapping[str, Any] | None = None,
+    compute_context: Any = None,
+    *,
+    output_params: Sequence[str] = (),
+    partition_by: str | Sequence[str] = (),
+    input_name: str = "InputDataSet",
+    output_name: str = "OutputDataSet",
+) -> ScriptResult | RxRemoteJob:
+    """Run a script with a table in and a table out, as `sp_execute_external_script` does.
+
+    Args:
+        script: The text. It finds the input table under `input_name`, each parameter under its name, and leaves a
+            DataFrame under `output_name`.
+        input_data: A DataFrame, or what makes one; None: an empty one.
+        params: Values by name.
+        compute_context: A context or its name; None: the current one.
+        output_params: Names of variables that are returned; the script must assign those that `params` has no value
+            for.
+        partition_by: Columns of the input: the script runs once for each combination of their values, in parallel as
+            the context allows, and the tables of all runs are returned as one.
+        input_name: The variable of the input table.
+        output_name: The variable of the output table.
+
+    Returns:
+        A `ScriptResult`; in a context with `wait=False` an `RxRemoteJob` at once, whose `rx_get_job_results` is that.
+
+    Raises:
+        ArgumentsError: The arguments do not fit together; nothing was stored.
+        ScriptError: The input has values without an SQL type, or pandas is missing; nothing was stored.
+        JobFailedError: The script failed; the message has its traceback.
+
+    Example:
+        >>> result = rx_execute_script("OutputDataSet = InputDataSet * 2", {"x": [1, 2]}, compute_context="local")
+        >>> result.output["x"].tolist()
+        [2, 4]
+    """
+    where = resolve(compute_context)
+    names = (input_name, output_name, *(params or {}), *output_params)
+    if bad := [name for name in names if not isinstance(name, str) or not name.isidentifier()]:
+        raise ArgumentsError(f"{bad[0]!r} cannot be the name of a variable.")
+    parts = _parts(input_data, partition_by)
+    new = NewScript(
+        language="Python",
+        script=script,
+        input_name=input_name,
+        output_name=output_name,
+        params=json.dumps(_parameters(params or {}, output_params)),
+        frames=[pack(writing.pages_of(part, IN)) for part in parts],
+    )
+    if isinstance(where, RxLocalSeq):
+        return _run_here(new)
+    if not isinstance(where, RxInSqlServer):
+        raise NotSupportedError(
+            f"A {type(where).__name__} runs no scripts. Name an RxInSqlServer context or RxLocalSeq."
+        )
+    job = _submit(where, new)
+    if not where.wait:
+        return job
+    store = open_store(where.store)
+    wait_for(store, job.job_id, show_console=where.console_output)
+    return take_script_result(store, jobs.get_job(store, job.job_id), auto_cleanup=where.auto_cleanup)
+
+
+def _parts(input_data: Any, partition_by: str | Sequence[str]) -> list[DataFrame]:
+    frame = pandas().DataFrame(input_data)
+    keys = [partition_by] if isinstance(partition_by, str) else list(partition_by)
+    if not keys:
+        return [frame]
+    missing = [key for key in keys if key not in frame.columns]
+    if missing:
+        raise ArgumentsError(f"partition_by: the input has no column {missing[0]!r}.")
+    return [part for _, part in frame.groupby(keys, dropna=False, sort=True)]
+
+
+def _parameters(params: Mapping[str, Any], outputs: Sequence[str]) -> list[dict[str, Any]]:
+    found = []
+    for name in dict.fromkeys((*params, *outputs)):
+        column, cell = writing.cell_of(params.get(name))
+        size = "" if column.size is None else f"({'max' if column.size < 0 else column.size}"
+        size += "" if not size else ")" if column.scale is None else f",{column.scale})"
+        declared = f"{column.type}{size}" if cell is not None and name not in outputs else ""
+        entry = {"name": name, "type": declared, "value": cell, "output": name in outputs}
+        if entry["output"] and cell is not None:
+            entry["type"] = f"{column.type}{size}"
+        found.append(entry)
+    return found
+
+
+def _submit(where: RxInSqlServer, new: NewScript) -> RxRemoteJob:
+    count = len(new.frames)
+    tasks = [NewTask(first_run=number, run_count=1, input=None) for number in range(count)]
+    row = job_row(
+        where,
+        name="script",
+        function=b"",
+        shared_input=None,
+        tasks=tasks,
+        has_inputs=True,
+        continue_on_failure=False,
+        python="",
+        run_count=count,
+        kind=JobKind.SCRIPT,
+        script=new,
+    )
+    return send(where, row)
+
+
+def take_script_result(store: Store, job: Job, *, auto_cleanup: bool) -> ScriptResult:
+    """Return an ended job's tables and output, and remove them where that is asked for.
+
+    Raises:
+        JobFailedError: It failed.
+        JobCanceledError: It was canceled.
+    """
+    from rxsql.client.taking import failure, settle  # noqa: PLC0415 - it takes the results of scripts from here
+
+    if job.status is RxRemoteJobStatus.CANCELED:
+        raise JobCanceledError(job.job_id)
+    if job.status is not RxRemoteJobStatus.FINISHED:
+        raise failure(store, job)
+    console: list[str] = []
+    waiting.ConsoleTail(store, job.job_id).show(lambda text, _: console.append(text))
+    outputs = stored.fetch_pages(store, job.job_key, OUT)
+    last = stored.fetch_pages(store, job.job_key, PARAM)
+    result = _result(list(outputs.values()), last[max(last)] if last else [], "".join(console))
+    settle(store, job, auto_cleanup=auto_cleanup)
+    return result
+
+
+def _result(tables: list[list[Page]], parameters: list[Page], console: str) -> ScriptResult:
+    frames = [reading.frame_of(pages) for pages in tables]
+    full = [frame for frame in frames if len(frame.columns)] or frames
+    output = (
+        pandas().concat(full, ignore_index=True) if len(full) > 1 else (full or [pandas().DataFrame()])[0]
+    )
+    values: dict[str, Any] = {}
+    for page in parameters:
+        (row,) = json.loads(page.body)
+        columns = parse_header(page.header)
+        values = {
+            column.name: reading.value_of(column, cell) for column, cell in zip(columns, row, strict=True)
+        }
+    return ScriptResult(output, values, console)
+
+
+def _run_here(new: NewScript) -> ScriptResult:
+    """Run a script in this process; its errors are its own."""
+    spec = {
+        "language": new.language,
+        "script": new.script,
+        "input_name": new.input_name,
+        "output_name": new.output_name,
+        "params": json.loads(new.params),
+    }
+    script = runner.Script(spec)
+    console = io.StringIO()
+    with contextlib.redirect_stdout(console):
+        pages = [unpack(script(packed)) for packed in new.frames]
+    tables = [[page for page in part if page.direction == OUT] for part in pages]
+    parameters = [page for page in pages[-1] if page.direction == PARAM]
+    return _result([table for table in tables if table], parameters, console.getvalue())

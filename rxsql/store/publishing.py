@@ -1,0 +1,68 @@
+"""Published functions: what callers of SQL may run by name."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from rxsql.kinds import PublishedFunction
+from rxsql.store.retry import retried
+from rxsql.store.scripttables import published
+from rxsql.store.tables import functions, jobs
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rxsql.store.engine import Store
+
+_BY_NAME = published.c.name == sa.bindparam("known")
+_UNUSED = sa.delete(functions).where(
+    functions.c.function_hash == sa.bindparam("hash"),
+    ~sa.exists().where(jobs.c.function_hash == functions.c.function_hash, jobs.c.purged_at.is_(None)),
+    ~sa.exists().where(published.c.function_hash == functions.c.function_hash),
+)
+
+
+@retried
+def publish(store: Store, function: bytes, row: Mapping[str, Any]) -> bool:
+    """Make a function callable by a name; return whether the name was another's before, which is replaced.
+
+    Jobs that were submitted before keep the function they were submitted with.
+
+    Args:
+        store: Where.
+        function: The function's payload.
+        row: What `published` says of it, but for the hash.
+    """
+    name, function_hash = row["name"], hashlib.sha256(function).hexdigest()
+    with store.write() as connection:
+        body = {"function_hash": function_hash, "body": function}
+        connection.execute(store.sql("add_function"), body)
+        old = connection.scalar(sa.select(published.c.function_hash).where(_BY_NAME), {"known": name})
+        if old is not None:
+            connection.execute(sa.delete(published).where(_BY_NAME), {"known": name})
+        connection.execute(sa.insert(published), {**row, "function_hash": function_hash})
+        if old is not None:
+            connection.execute(_UNUSED, {"hash": old})
+    return old is not None
+
+
+@retried
+def unpublish(store: Store, name: str) -> bool:
+    """Take a name away; return whether it was there. Jobs that were submitted before still run."""
+    with store.write() as connection:
+        found = connection.scalar(sa.select(published.c.function_hash).where(_BY_NAME), {"known": name})
+        connection.execute(sa.delete(published).where(_BY_NAME), {"known": name})
+        if found is not None:
+            connection.execute(_UNUSED, {"hash": found})
+    return found is not None
+
+
+@retried
+def list_published(store: Store) -> list[PublishedFunction]:
+    """Return what is published, by name."""
+    with store.read() as connection:
+        rows = connection.execute(sa.select(published).order_by(published.c.name)).mappings()
+        return [PublishedFunction(**row) for row in rows]

@@ -1,0 +1,134 @@
+-- Submit a script as a job: its input is what the caller's query returns, read with the caller's rights. A
+-- worker starts it once the transaction, if there is one, is committed. The parameters are those of
+-- rx.sp_execute_external_script.
+-- Returns: @job_id.
+
+IF OBJECT_ID('rx.submit_script', 'P') IS NOT NULL DROP PROCEDURE rx.submit_script;
+GO
+
+CREATE PROCEDURE rx.submit_script
+    @language NVARCHAR(128) = N'Python',
+    @script NVARCHAR(MAX) = NULL,
+    @input_data_1 NVARCHAR(MAX) = NULL,
+    @input_data_1_name NVARCHAR(128) = N'InputDataSet',
+    @input_data_1_order_by_columns NVARCHAR(MAX) = NULL,
+    @input_data_1_partition_by_columns NVARCHAR(MAX) = NULL,
+    @output_data_1_name NVARCHAR(128) = N'OutputDataSet',
+    @parallel BIT = 0,
+    @params NVARCHAR(MAX) = NULL,
+    @param_values NVARCHAR(MAX) = NULL,
+    @r_rowsPerRead INT = NULL,
+    @num_tasks INT = 1,
+    @job_id NVARCHAR(128) = NULL OUTPUT,
+    @is_waiting BIT = 0
+AS
+BEGIN
+    SET NOCOUNT ON;
+    SET XACT_ABORT ON;
+    DECLARE @problem NVARCHAR(2000), @header NVARCHAR(MAX) = N'[]', @job_key BIGINT, @tasks INT;
+    DECLARE @query NVARCHAR(MAX) = LTRIM(RTRIM(ISNULL(@input_data_1, N'')));
+    WHILE @query <> N'' AND RIGHT(@query, 1) IN (N';', N' ', NCHAR(10), NCHAR(13), NCHAR(9))
+        SET @query = LEFT(@query, LEN(CONCAT(@query, N'|')) - 2);
+
+    IF ISNULL(@language, N'') <> N'Python'
+        SET @problem = CONCAT(N'@language must be N''Python'', and is ', ISNULL(@language, N'NULL'), N'.');
+    IF @script IS NULL
+        SET @problem = N'@script is NULL: give the text of a script.';
+    IF @param_values IS NOT NULL AND ISJSON(@param_values) = 0
+        SET
+            @problem
+            = N'@param_values must be a JSON object with a value a parameter, such as N''{"k": 2}''.';
+    IF @problem IS NOT NULL THROW 51006, @problem, 1;
+
+    CREATE TABLE #rx_params (
+        ordinal INT NOT NULL,
+        name NVARCHAR(128) NOT NULL,
+        declaration NVARCHAR(256) NOT NULL,
+        is_output BIT NOT NULL,
+        is_binary BIT NOT NULL, cell NVARCHAR(MAX) NULL
+    );
+    CREATE TABLE #rx_pages (
+        task INT NOT NULL, page INT NOT NULL, row_count INT NOT NULL, body NVARCHAR(MAX) NULL
+    );
+    INSERT INTO #rx_params (ordinal, name, declaration, is_output, is_binary, cell)
+    SELECT
+        declared.ordinal,
+        declared.name,
+        declared.declaration,
+        declared.is_output,
+        CASE WHEN declared.declaration LIKE N'%binary%' THEN 1 ELSE 0 END AS is_binary,
+        CASE
+            WHEN
+                declared.declaration LIKE N'%binary%' AND given.value LIKE N'0x%'
+                THEN SUBSTRING(given.value, 3, LEN(given.value))
+            ELSE given.value
+        END AS cell
+    FROM rx.parse_params(@params) AS declared
+    LEFT JOIN OPENJSON(ISNULL(@param_values, N'{}')) AS given
+        ON declared.name = REPLACE(given.[key], N'@', N'');
+    SET @problem = (
+        SELECT TOP (1) CONCAT(N'@param_values names "', given.[key], N'", and @params does not declare it.')
+        FROM OPENJSON(ISNULL(@param_values, N'{}')) AS given
+        WHERE
+            NOT EXISTS (SELECT 1 FROM #rx_params AS known WHERE known.name = REPLACE(given.[key], N'@', N''))
+    );
+    IF @problem IS NOT NULL THROW 51006, @problem, 1;
+
+    IF @query <> N''
+        EXEC rx.stage_input
+            @query = @query,
+            @params = @params,
+            @param_values = @param_values,
+            @order_by = @input_data_1_order_by_columns,
+            @partition_by = @input_data_1_partition_by_columns,
+            @header = @header OUTPUT;
+    IF NOT EXISTS (SELECT 1 FROM #rx_pages)
+        INSERT INTO #rx_pages (task, page, row_count, body) VALUES (0, 0, 0, N'[]');
+    SET @tasks = (SELECT MAX(task) + 1 FROM #rx_pages);
+    IF @tasks > 10000
+        THROW 51006, N'The input has more than 10,000 partitions. Partition it by fewer columns.', 1;
+
+    BEGIN TRANSACTION;
+    EXEC rx.add_job
+        @name = N'script', @kind = 'script', @python = '', @function_hash = '', @tasks = @tasks,
+        @num_tasks = @num_tasks, @job_key = @job_key OUTPUT, @job_id = @job_id OUTPUT;
+    INSERT INTO rx.scripts (job_key, language, script, input_name, output_name, params)
+    SELECT
+        @job_key AS job_key,
+        @language AS language,
+        @script AS script,
+        @input_data_1_name AS input_name,
+        @output_data_1_name AS output_name,
+        CONCAT(
+            N'[',
+            (
+                SELECT
+                    STRING_AGG(
+                        CONCAT(
+                            CONVERT(NVARCHAR(MAX), N'{"name": "'),
+                            STRING_ESCAPE(given.name, 'json'),
+                            N'", "type": "',
+                            STRING_ESCAPE(given.declaration, 'json'), N'", "output": ',
+                            CASE WHEN given.is_output = 1 THEN N'true' ELSE N'false' END, N', "value": ',
+                            COALESCE(N'"' + STRING_ESCAPE(given.cell, 'json') + N'"', N'null'), N'}'
+                        ), N', '
+                    ) WITHIN GROUP (ORDER BY given.ordinal)
+                FROM #rx_params AS given
+            ),
+            N']'
+        ) AS params;
+    INSERT INTO rx.frames (job_key, direction, task, page, row_count, header, body)
+    SELECT
+        @job_key AS job_key,
+        'in' AS direction,
+        task,
+        page,
+        row_count,
+        @header AS header,
+        body
+    FROM #rx_pages;
+    IF @is_waiting = 1
+        INSERT INTO rx.waiters (job_key) VALUES (@job_key);
+    COMMIT;
+END;
+GO

@@ -1,0 +1,106 @@
+-- Submit a script as a job: its input is what a query of the caller's returns, read with the caller's rights.
+-- A worker starts it once the caller's transaction is committed.
+-- Returns: the job's id.
+CREATE OR REPLACE FUNCTION rx.submit_script(
+    script TEXT,
+    input_query TEXT DEFAULT NULL,
+    params JSONB DEFAULT '{}',
+    output_params TEXT[] DEFAULT '{}',
+    partition_by TEXT[] DEFAULT '{}',
+    num_tasks INTEGER DEFAULT 1,
+    input_name TEXT DEFAULT 'InputDataSet',
+    output_name TEXT DEFAULT 'OutputDataSet',
+    job_id TEXT DEFAULT NULL
+) RETURNS TEXT
+LANGUAGE plpgsql
+SET timezone = 'utc'
+SET extra_float_digits = 1
+AS $$
+DECLARE
+    header TEXT;
+    cells TEXT;
+    keys TEXT;
+    tasks INTEGER[];
+    pages INTEGER[];
+    row_counts INTEGER[];
+    bodies TEXT[];
+    entries JSONB;
+BEGIN
+    IF script IS NULL THEN
+        RAISE EXCEPTION 'The script is NULL. Give its text.';
+    END IF;
+    IF JSONB_TYPEOF(COALESCE(params, '{}')) <> 'object' THEN
+        RAISE EXCEPTION 'params must be a JSON object such as {"name": 1}.';
+    END IF;
+    SELECT COALESCE(JSONB_AGG(JSONB_BUILD_OBJECT(
+        'name', names.name, 'type', '', 'value', params -> names.name,
+        'output', names.name = ANY (COALESCE(output_params, '{}'))
+    )), '[]') INTO entries
+    FROM (SELECT JSONB_OBJECT_KEYS(params) AS name UNION SELECT UNNEST(output_params)) AS names;
+
+    IF COALESCE(BTRIM(input_query, E' \t\r\n;'), '') = '' THEN
+        RETURN rx.add_script(
+            job_id, script, entries, input_name, output_name, num_tasks, '{0}', '{0}', '{0}', '[]', '{[]}'
+        );
+    END IF;
+    DROP TABLE IF EXISTS pg_temp.rx_input;
+    EXECUTE 'CREATE TEMPORARY TABLE rx_input AS ' || RTRIM(input_query, E' \t\r\n;');
+    SELECT
+        '[' || COALESCE(STRING_AGG(
+            JSON_BUILD_ARRAY(attribute.attname, known.sql_type, NULL, NULL)::TEXT, ',' ORDER BY attribute.attnum
+        ), '') || ']',
+        COALESCE(STRING_AGG(
+            'JSONB_BUILD_ARRAY(' || FORMAT(known.cell, QUOTE_IDENT(attribute.attname)) || ')', ' || '
+            ORDER BY attribute.attnum
+        ), '''[]''::JSONB')
+    INTO header, cells
+    FROM pg_catalog.pg_attribute AS attribute
+    CROSS JOIN LATERAL (
+        SELECT CASE
+            WHEN attribute.atttypid = 'boolean'::REGTYPE THEN ARRAY['bit', '%s']
+            WHEN attribute.atttypid = 'smallint'::REGTYPE THEN ARRAY['smallint', '%s']
+            WHEN attribute.atttypid = 'integer'::REGTYPE THEN ARRAY['int', '%s']
+            WHEN attribute.atttypid = 'bigint'::REGTYPE THEN ARRAY['bigint', '%s']
+            WHEN attribute.atttypid IN ('real'::REGTYPE, 'double precision'::REGTYPE)
+                THEN ARRAY['float', 'CASE WHEN ABS(%1$s) <= 1.7976931348623157e308 THEN %1$s END']
+            WHEN attribute.atttypid = 'numeric'::REGTYPE
+                THEN ARRAY['decimal', 'CASE WHEN %1$s NOT IN (''NaN'', ''Infinity'', ''-Infinity'') THEN %1$s::TEXT END']
+            WHEN attribute.atttypid = 'bytea'::REGTYPE THEN ARRAY['varbinary', 'ENCODE(%s, ''hex'')']
+            WHEN attribute.atttypid = 'date'::REGTYPE THEN ARRAY['date', 'TO_JSON(%s)']
+            WHEN attribute.atttypid = 'time'::REGTYPE THEN ARRAY['time', '%s::TEXT']
+            WHEN attribute.atttypid = 'timestamp'::REGTYPE THEN ARRAY['datetime2', 'TO_JSON(%s)']
+            WHEN attribute.atttypid = 'timestamptz'::REGTYPE THEN ARRAY['datetimeoffset', 'TO_JSON(%s)']
+            WHEN attribute.atttypid = 'uuid'::REGTYPE THEN ARRAY['uniqueidentifier', '%s::TEXT']
+            ELSE ARRAY['nvarchar', '%s::TEXT']
+        END AS pair
+    ) AS chosen
+    CROSS JOIN LATERAL (SELECT chosen.pair[1] AS sql_type, chosen.pair[2] AS cell) AS known
+    WHERE attribute.attrelid = 'pg_temp.rx_input'::REGCLASS AND attribute.attnum > 0 AND NOT attribute.attisdropped;
+    SELECT STRING_AGG(QUOTE_IDENT(name), ', ' ORDER BY place) INTO keys
+    FROM UNNEST(partition_by) WITH ORDINALITY AS given (name, place);
+
+    -- One task a partition; pages of at most 10,000 rows, in the order of the query.
+    EXECUTE FORMAT(
+        'SELECT ARRAY_AGG(task), ARRAY_AGG(page), ARRAY_AGG(row_count), ARRAY_AGG(body)
+        FROM (
+            SELECT task, page, COUNT(*)::INTEGER AS row_count, JSONB_AGG(cells ORDER BY place)::TEXT AS body
+            FROM (
+                SELECT
+                    task, place, cells,
+                    ((ROW_NUMBER() OVER (PARTITION BY task ORDER BY place) - 1) / 10000)::INTEGER AS page
+                FROM (
+                    SELECT %1$s AS task, ROW_NUMBER() OVER (ORDER BY ctid) AS place, %2$s AS cells
+                    FROM pg_temp.rx_input
+                ) AS ranked
+            ) AS numbered
+            GROUP BY task, page
+        ) AS paged',
+        COALESCE('(DENSE_RANK() OVER (ORDER BY ' || keys || ') - 1)::INTEGER', '0'), cells
+    ) INTO tasks, pages, row_counts, bodies;
+    DROP TABLE pg_temp.rx_input;
+    RETURN rx.add_script(
+        job_id, script, entries, input_name, output_name, num_tasks, COALESCE(tasks, '{0}'), COALESCE(pages, '{0}'),
+        COALESCE(row_counts, '{0}'), header, COALESCE(bodies, '{[]}')
+    );
+END
+$$;

@@ -1,0 +1,241 @@
+"""Scripts and published functions from plain SQL on PostgreSQL: functions of schema rx, and who may call them."""
+
+from __future__ import annotations
+
+import datetime as dt
+import decimal
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from rxsql.client.publishing import publish
+from rxsql.store import install
+from rxsql.store.engine import Store, connect
+
+
+@pytest.fixture
+def url(postgresql_url: str, start_worker_on: Any) -> str:
+    """A database with the schema, and a worker."""
+    store = connect(postgresql_url)
+    install.install(store)
+    store.close()
+    start_worker_on(postgresql_url)
+    return postgresql_url
+
+
+@pytest.fixture
+def ask(url: str) -> Iterator[Callable[..., Any]]:
+    """Run a statement as the owner; return its rows, or its only value."""
+    engine = sa.create_engine(url, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
+
+    def execute(statement: str, **values: Any) -> Any:
+        with engine.connect() as connection:
+            rows = [tuple(row) for row in connection.execute(sa.text(statement), values)]
+        return rows[0][0] if len(rows) == 1 and len(rows[0]) == 1 else rows
+
+    yield execute
+    engine.dispose()
+
+
+def submitted(ask: Callable[..., Any], script: str, arguments: str = "", **values: Any) -> str:
+    """Submit a script and wait for it; return the job's id."""
+    job_id = ask(
+        f"SELECT rx.submit_script(:script {', ' if arguments else ''}{arguments})", script=script, **values
+    )
+    assert ask("SELECT rx.wait_for_job(:job_id, 30)", job_id=job_id) in ("finished", "failed")
+    return str(job_id)
+
+
+def result(ask: Callable[..., Any], job_id: str) -> list[Any]:
+    found = ask("SELECT * FROM rx.fetch_result(:job_id)", job_id=job_id)
+    return [row[0] for row in found] if isinstance(found, list) else [found]
+
+
+def test_a_query_goes_in_and_rows_come_out(ask: Callable[..., Any]) -> None:
+    """A script gets the rows of a query in their order, and its parameters; rows and OUTPUT parameters come back."""
+    script = "print('here')\nOutputDataSet = InputDataSet.assign(y=InputDataSet.x * k)\ntotal = float(OutputDataSet.y.sum())"
+    job_id = submitted(
+        ask,
+        script,
+        "'SELECT x FROM GENERATE_SERIES(3, 1, -1) AS x', params => '{\"k\": 2}', output_params => ARRAY['total']",
+    )
+    assert result(ask, job_id) == [{"x": 3, "y": 6}, {"x": 2, "y": 4}, {"x": 1, "y": 2}]
+    assert ask("SELECT rx.fetch_parameters(:job_id)", job_id=job_id) == {"total": 12.0}
+    assert ask("SELECT text FROM rx.console WHERE job_id = :job_id", job_id=job_id) == "here"
+
+
+def test_types_come_back_as_they_went(ask: Callable[..., Any]) -> None:
+    """Every type of a query passes a script without loss: by value and, through a record, by type."""
+    columns = {
+        "a": ("BOOLEAN", "TRUE"),
+        "b": ("BIGINT", "9223372036854775807"),
+        "c": ("DOUBLE PRECISION", "0.1"),
+        "d": ("NUMERIC", "12345678901234567890.123456"),
+        "e": ("TEXT", "'ü 😀 \"x\" \\n'"),
+        "f": ("DATE", "'0001-01-01'"),
+        "g": ("TIME", "'03:04:05.123456'"),
+        "h": ("TIMESTAMP", "'2020-01-02 03:04:05.123456'"),
+        "i": ("TIMESTAMPTZ", "'2020-01-02 03:04:05.123456+05:30'"),
+        "j": ("UUID", "'01234567-89ab-cdef-0123-456789abcdef'"),
+        'k "]': ("SMALLINT", "NULL"),
+        "l": ("DOUBLE PRECISION", "'NaN'"),
+    }
+    named = {name.replace('"', '""'): pair for name, pair in columns.items()}
+    query = "SELECT " + ", ".join(
+        f'CAST({value} AS {kind}) AS "{name}"' for name, (kind, value) in named.items()
+    )
+    job_id = submitted(ask, "OutputDataSet = InputDataSet", "CAST(:query AS TEXT)", query=query)
+    record = ", ".join(f'"{name}" {kind}' for name, (kind, _) in named.items())
+    ((*found,),) = ask(
+        f"SELECT r.* FROM rx.fetch_result('{job_id}') AS f, JSONB_TO_RECORD(f) AS r ({record})"
+    )
+    utc = dt.timezone.utc
+    moment = dt.datetime(2020, 1, 2, 3, 4, 5, 123456)
+    assert found == [
+        *(True, 2**63 - 1, 0.1, decimal.Decimal("12345678901234567890.123456"), 'ü 😀 "x" \\n'),
+        *(dt.date(1, 1, 1), dt.time(3, 4, 5, 123456), moment),
+        moment.replace(tzinfo=utc) - dt.timedelta(hours=5, minutes=30),
+        *(uuid.UUID("01234567-89ab-cdef-0123-456789abcdef"), None, None),
+    ]
+
+
+def test_bytes_go_in_as_bytes(ask: Callable[..., Any]) -> None:
+    """A bytea is bytes in the script, and hexadecimal in its result."""
+    job_id = submitted(
+        ask,
+        "OutputDataSet = InputDataSet\nn = len(InputDataSet.x[0])",
+        "'SELECT ''\\x00ff''::BYTEA AS x', output_params => '{n}'",
+    )
+    assert result(ask, job_id) == [{"x": "00ff"}]
+    assert ask("SELECT rx.fetch_parameters(:job_id)", job_id=job_id) == {"n": 2}
+
+
+def test_partitions_run_by_themselves(ask: Callable[..., Any]) -> None:
+    """One run a partition; the rows of all come back, partition by partition."""
+    job_id = submitted(
+        ask,
+        "OutputDataSet = InputDataSet.tail(1)",
+        "'SELECT n % 3 AS g, n FROM GENERATE_SERIES(1, 9) AS n', partition_by => ARRAY['g'], num_tasks => 2",
+    )
+    assert result(ask, job_id) == [{"g": 0, "n": 9}, {"g": 1, "n": 7}, {"g": 2, "n": 8}]
+    assert ask("SELECT run_count FROM rx.jobs WHERE job_id = :job_id", job_id=job_id) == 3
+
+
+def test_no_rows_and_no_input_are_empty_tables(ask: Callable[..., Any]) -> None:
+    """A query without rows keeps its columns; without a query the input has none."""
+    job_id = submitted(
+        ask, "c = ','.join(InputDataSet.columns)", "'SELECT 1 AS a WHERE FALSE;', output_params => '{c}'"
+    )
+    assert ask("SELECT rx.fetch_parameters(:job_id)", job_id=job_id) == {"c": "a"}
+    assert result(ask, submitted(ask, "x = len(InputDataSet.columns)", "NULL")) == []
+
+
+@pytest.mark.parametrize(
+    ("statement", "words"),
+    [
+        ("SELECT rx.submit_script(NULL)", "The script is NULL"),
+        ("SELECT rx.submit_script('', 'SELECT * FROM vanished')", 'relation "vanished" does not exist'),
+        ("SELECT rx.submit_script('', params => '[1]')", "params must be a JSON object"),
+        ("SELECT rx.submit_script('', 'SELECT 1 AS a', partition_by => '{b}')", 'column "b" does not exist'),
+        ("SELECT rx.submit_script('', job_id => 'not an id')", "letters, digits"),
+        ("SELECT rx.wait_for_job('nobody')", 'There is no job "nobody"'),
+        ("SELECT rx.fetch_result('nobody')", 'There is no job "nobody"'),
+        ("SELECT rx.run_function('nothing')", 'Nothing is published as "nothing"'),
+        ("SELECT rx.wait_for_job(rx.submit_script('x = 1'))", "in a transaction that has written"),
+    ],
+)
+def test_what_cannot_be_is_one_clear_error(ask: Callable[..., Any], statement: str, words: str) -> None:
+    """Each wrong call fails at once with a sentence that names what is wrong."""
+    with pytest.raises(sa.exc.DBAPIError) as raised:
+        ask(statement)
+    assert words in str(raised.value.orig)
+
+
+def test_a_failed_script_is_an_error_with_its_traceback(ask: Callable[..., Any]) -> None:
+    """fetch_result of a failed job is an error, with the traceback in its detail; the worker goes on."""
+    job_id = submitted(ask, "def f():\n    1 / 0\nf()")
+    with pytest.raises(sa.exc.DBAPIError) as raised:
+        result(ask, job_id)
+    said = str(raised.value.orig)
+    assert "ZeroDivisionError: division by zero" in said
+    assert 'File "<script>", line 2, in f' in said
+    assert result(ask, submitted(ask, "x = 1")) == []
+
+
+def test_cancel_and_clean_up(ask: Callable[..., Any]) -> None:
+    """A running script is canceled; what a job stored is removed, and its row says so."""
+    job_id = ask("SELECT rx.submit_script('import time\ntime.sleep(600)')")
+    assert ask("SELECT rx.cancel_job(:job_id)", job_id=job_id) is True
+    assert ask("SELECT rx.cancel_job(:job_id)", job_id=job_id) is False
+    assert ask("SELECT rx.wait_for_job(:job_id)", job_id=job_id) == "canceled"
+    done = submitted(ask, "OutputDataSet = InputDataSet", "'SELECT 1 AS a'")
+    assert ask("SELECT rx.cleanup_job(:job_id)", job_id=done) is True
+    with pytest.raises(sa.exc.DBAPIError, match="was removed"):
+        result(ask, done)
+    assert ask("SELECT COUNT(*) FROM rx.frames") == 0
+
+
+def test_roles_may_do_what_they_are_for(url: str, ask: Callable[..., Any], tmp_path: Path) -> None:
+    """A caller runs what is published, and nothing else; a scripter runs scripts; neither sees others' jobs."""
+    (tmp_path / "published_here.py").write_text(
+        "def twice(k):\n    return [{'k': k, 'twice': 2 * k}]\n", encoding="utf-8"
+    )
+    import sys
+
+    sys.path.insert(0, str(tmp_path))
+    owner = connect(url)
+    try:
+        assert publish(owner, "published_here:twice") == ("twice", False)
+    finally:
+        sys.path.remove(str(tmp_path))
+        owner.close()
+    names = {role: f"{role}_{uuid.uuid4().hex[:8]}" for role in ("rx_caller", "rx_scripter")}
+    for role, name in names.items():
+        _run(url, f"CREATE ROLE {name} LOGIN IN ROLE {role}")
+    try:
+        caller, scripter = (_as(url, names[role]) for role in ("rx_caller", "rx_scripter"))
+        job_id = caller("SELECT rx.run_function('twice', '{\"k\": 21}')")
+        assert caller(f"SELECT rx.wait_for_job('{job_id}', 30)") == "finished"
+        assert caller(f"SELECT rx.fetch_result('{job_id}')") == {"k": 21, "twice": 42}
+        for statement in (
+            "SELECT rx.submit_script('x = 1')",
+            "SELECT * FROM rx.frames",
+            "INSERT INTO rx.functions VALUES ('x', 'y')",
+            "SELECT rx.add_job('x', 'x', 'script', '', '', 1, 1)",
+        ):
+            with pytest.raises(sa.exc.DBAPIError, match="permission denied"):
+                caller(statement)
+        with pytest.raises(sa.exc.DBAPIError, match="There is no job"):
+            scripter(f"SELECT rx.fetch_result('{job_id}')")
+        own = scripter("SELECT rx.submit_script('x = 1')")
+        assert scripter(f"SELECT rx.wait_for_job('{own}', 30)") == "finished"
+        with pytest.raises(sa.exc.DBAPIError, match="permission denied"):
+            scripter("SELECT rx.run_function('twice', '{\"k\": 1}')")
+        _run(url, "CREATE TABLE secrets (x INTEGER)")
+        with pytest.raises(sa.exc.DBAPIError, match="permission denied for table secrets"):
+            scripter("SELECT rx.submit_script('x = 1', 'SELECT * FROM secrets')")
+    finally:
+        for name in names.values():
+            _run(url, f"DROP ROLE {name}")
+
+
+def _run(url: str, statement: str) -> None:
+    engine = sa.create_engine(url, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
+    with engine.connect() as connection:
+        connection.exec_driver_sql(statement)
+
+
+def _as(url: str, name: str) -> Callable[[str], Any]:
+    """Return a way to ask as another user."""
+    own = sa.make_url(url).set(username=name)
+    engine = sa.create_engine(own, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
+
+    def ask(statement: str) -> Any:
+        with engine.connect() as connection:
+            return connection.exec_driver_sql(statement).scalar()
+
+    return ask

@@ -1,0 +1,169 @@
+"""Scripts from plain SQL on SQLite: an INSERT submits one, a view has its rows; published functions from the shell."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import wait_until
+
+from rxsql import rx_get_job_results
+from rxsql.store.engine import open_store
+
+
+@pytest.fixture
+def connection(store_path: Path) -> Iterator[sqlite3.Connection]:
+    """A connection as anybody has one, who has sqlite3 and the file."""
+    open_store(str(store_path)).close()
+    opened = sqlite3.connect(store_path, isolation_level=None)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def ended(connection: sqlite3.Connection) -> Callable[[str], str]:
+    """Wait until a job has ended; return its status."""
+    query = "SELECT status FROM jobs WHERE job_id = ? AND finished_at IS NOT NULL"
+    return lambda job_id: wait_until(lambda: connection.execute(query, (job_id,)).fetchone())[0]
+
+
+def results(connection: sqlite3.Connection, job_id: str, kind: str = "out") -> list[dict[str, Any]]:
+    query = "SELECT result FROM script_results WHERE job_id = ? AND kind = ? ORDER BY task, place"
+    return [json.loads(row[0]) for row in connection.execute(query, (job_id, kind))]
+
+
+def test_an_insert_submits_a_script(
+    connection: sqlite3.Connection, start_worker: Any, ended: Callable[[str], str]
+) -> None:
+    """One INSERT ... SELECT hands rows of a query to a script; its rows, OUTPUT parameters and prints are rows."""
+    start_worker()
+    connection.execute("CREATE TABLE points (x INTEGER, label TEXT)")
+    connection.executemany("INSERT INTO points VALUES (?, ?)", [(1, "ü😀"), (2, None)])
+    script = "print('seen', len(InputDataSet))\nOutputDataSet = InputDataSet.assign(y=InputDataSet.x * k, ok=True)\nn = 2"
+    connection.execute(
+        "INSERT INTO submit_script (job_id, script, input_data, params, output_params) "
+        "SELECT 'mine', ?, JSON_GROUP_ARRAY(JSON_OBJECT('x', x, 'label', label)), '{\"k\": 3}', '[\"n\"]' FROM points",
+        (script,),
+    )
+    assert ended("mine") == "finished"
+    assert results(connection, "mine") == [
+        {"x": 1, "label": "ü😀", "y": 3, "ok": True},
+        {"x": 2, "label": None, "y": 6, "ok": True},
+    ]
+    assert results(connection, "mine", "param") == [{"n": 2}]
+    said = connection.execute("SELECT text FROM console WHERE job_id = 'mine'").fetchall()
+    assert said == [("seen 2",)]
+
+
+def test_only_the_script_is_needed(
+    connection: sqlite3.Connection, start_worker: Any, ended: Callable[[str], str]
+) -> None:
+    """A script without input gets an id of its own, and Python takes its result too."""
+    start_worker()
+    connection.execute(
+        "INSERT INTO submit_script (script) VALUES ('import pandas\nOutputDataSet = pandas.DataFrame({\"a\": [1]})')"
+    )
+    (job_id,) = connection.execute("SELECT job_id FROM submit_script").fetchone()
+    assert ended(job_id) == "finished"
+    from rxsql import RxInSqlServer, rx_set_compute_context
+
+    (path,) = {row[2] for row in connection.execute("PRAGMA database_list")}
+    rx_set_compute_context(RxInSqlServer(path))
+    assert rx_get_job_results(job_id, auto_cleanup=False).output.to_dict("list") == {"a": [1]}
+
+
+@pytest.mark.parametrize(
+    ("columns", "values", "words"),
+    [
+        ("script", (None,), "script is NULL"),
+        ("script, input_data", ("", "{"), "input_data must be a JSON array"),
+        ("script, input_data", ("", "{}"), "input_data must be a JSON array"),
+        ("script, params", ("", "[1]"), "params must be a JSON object"),
+        ("script, output_params", ("", "x"), "output_params must be a JSON array"),
+        ("script, job_id", ("", "taken"), "UNIQUE constraint failed: jobs.job_id"),
+    ],
+)
+def test_what_cannot_be_a_job_is_refused_at_once(
+    connection: sqlite3.Connection, columns: str, values: tuple[Any, ...], words: str
+) -> None:
+    """The INSERT fails with a sentence, and nothing is stored."""
+    connection.execute("INSERT INTO submit_script (script, job_id) VALUES ('', 'taken')")
+    marks = ", ".join("?" * len(values))
+    with pytest.raises(sqlite3.IntegrityError, match=words):
+        connection.execute(f"INSERT INTO submit_script ({columns}) VALUES ({marks})", values)
+    for table in ("jobs", "scripts", "frames", "task_rows"):
+        assert connection.execute(f"SELECT COUNT(*) FROM {table}").fetchone() == (1,)
+
+
+def test_rows_that_are_no_objects_fail_their_job_only(
+    connection: sqlite3.Connection, start_worker: Any, ended: Callable[[str], str]
+) -> None:
+    """Input that is JSON and no table fails its job with a sentence; the next job runs."""
+    start_worker()
+    insert = "INSERT INTO submit_script (job_id, script, input_data) VALUES (?, 'x = 1', ?)"
+    connection.execute(insert, ("bad", "[1, 2]"))
+    connection.execute(insert, ("good", "[]"))
+    assert ended("bad") == "failed"
+    assert ended("good") == "finished"
+    (error,) = connection.execute("SELECT error FROM jobs WHERE job_id = 'bad'").fetchone()
+    assert "no JSON array of objects" in error
+
+
+# ---------------------------------------------------------------------------------------------- published functions
+
+
+def rxsql(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "rxsql.cli", *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_publish_list_and_unpublish(store_path: Path, tmp_path: Path) -> None:
+    """A function of a local module is published, replaced, listed and taken away from the command line."""
+    (tmp_path / "scoring.py").write_text("def score(k):\n    return [k, k + 1]\n", encoding="utf-8")
+    store = ("--store", str(store_path))
+    first = rxsql(tmp_path, "publish", "scoring:score", *store)
+    assert first.stdout.startswith("Published score in "), first.stderr
+    assert rxsql(tmp_path, "publish", "scoring:score", *store).stdout.startswith("Replaced score in ")
+    assert rxsql(tmp_path, "publish", "scoring:score", "--name", "v2", *store).returncode == 0
+    listed = json.loads(rxsql(tmp_path, "published", "--json", *store).stdout)
+    assert [(one["name"], one["function"]) for one in listed] == [
+        ("score", "scoring:score"),
+        ("v2", "scoring:score"),
+    ]
+    assert "scoring:score" in rxsql(tmp_path, "published", *store).stdout
+    assert rxsql(tmp_path, "unpublish", "score", *store).stdout == "Unpublished score.\n"
+    again = rxsql(tmp_path, "unpublish", "score", *store)
+    assert (again.returncode, "Nothing is published as 'score'" in again.stderr) == (4, True)
+    with sqlite3.connect(store_path) as connection:  # v2 still needs the function
+        assert connection.execute("SELECT COUNT(*) FROM functions").fetchone() == (1,)
+    rxsql(tmp_path, "unpublish", "v2", *store)
+    with sqlite3.connect(store_path) as connection:
+        assert connection.execute("SELECT COUNT(*) FROM functions").fetchone() == (0,)
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ("scoring", "module:function"),
+        ("nowhere:f", "cannot be imported"),
+        ("json:nothing", "has no 'nothing'"),
+        ("json:__doc__", "is no function"),
+    ],
+)
+def test_what_cannot_be_published_is_named(store_path: Path, tmp_path: Path, target: str, words: str) -> None:
+    """A target that is no function is refused with a sentence."""
+    refused = rxsql(tmp_path, "publish", target, "--store", str(store_path))
+    assert refused.returncode == 1
+    assert words in refused.stderr
