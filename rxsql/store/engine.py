@@ -16,13 +16,16 @@ import sqlalchemy as sa
 from rxsql.errors import NotSupportedError, SchemaVersionError, StoreError, StoreRefusedError
 from rxsql.settings import Settings, default_store
 from rxsql.store import sqlfiles
-from rxsql.store.tables import SCHEMA_VERSION
+from rxsql.store.tables import SCHEMA_VERSION, constant
 from rxsql.storename import is_odbc, redacted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from sqlalchemy.engine import Connection, Engine
+
+    Lender = Callable[[], AbstractContextManager[Connection]]
 
 
 class Wakeup(Protocol):
@@ -57,8 +60,11 @@ class Dialect(Protocol):
     def engine(self) -> Engine:
         """Return a new engine that begins no transactions by itself."""
 
-    def writer(self, engine: Engine, *, durable: bool) -> Engine:
-        """Return the same engine for short write transactions, which wait for the disk or need not."""
+    def reader(self, engine: Engine) -> Lender:
+        """Return what lends a connection without a transaction."""
+
+    def writer(self, engine: Engine, *, durable: bool) -> Lender:
+        """Return what lends a connection in a short write transaction, which waits for the disk or need not."""
 
     def insert_many(
         self, connection: Connection, statement: sa.TextClause, rows: Sequence[Mapping[str, Any]]
@@ -83,8 +89,9 @@ class Store:
         self.url = dialect.url
         self.label = dialect.label
         self._engine = dialect.engine()
-        self._durable = dialect.writer(self._engine, durable=True)
-        self._fast = dialect.writer(self._engine, durable=False)
+        self._reader = dialect.reader(self._engine)
+        self._durable_writer = dialect.writer(self._engine, durable=True)
+        self._fast_writer = dialect.writer(self._engine, durable=False)
         self._sender = secrets.token_hex(8)
 
     def __repr__(self) -> str:
@@ -98,7 +105,7 @@ class Store:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """Read without a transaction: each statement sees what is committed."""
-        with self._translated(), self._engine.connect() as connection:
+        with self._translated(), self._reader() as connection:
             yield connection
 
     @contextmanager
@@ -108,8 +115,8 @@ class Store:
         Args:
             durable: Whether the commit must survive a loss of power; what would merely be done again need not.
         """
-        engine = self._durable if durable else self._fast
-        with self._translated(), engine.begin() as connection:
+        writer = self._durable_writer if durable else self._fast_writer
+        with self._translated(), writer() as connection:
             yield connection
 
     @contextmanager
@@ -147,7 +154,7 @@ class Store:
 
 @cache
 def _statement(dialect: str, name: str) -> sa.TextClause:
-    return sa.text(sqlfiles.query(dialect, name))
+    return constant(sa.text(sqlfiles.query(dialect, name)))
 
 
 # --------------------------------------------------------------------------------------------------- opening

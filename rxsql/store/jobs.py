@@ -15,6 +15,7 @@ from rxsql.store.scripttables import frames, published, scripts, waiters
 from rxsql.store.tables import (
     Key,
     console_chunks,
+    constant,
     crash_rows,
     functions,
     inputs,
@@ -37,9 +38,11 @@ if TYPE_CHECKING:
 
 
 _OF_JOB = sa.bindparam("job_key", type_=Key)
-_STATUS = sa.select(jobs.c.status, jobs.c.purged_at).where(jobs.c.job_id == sa.bindparam("job_id"))
-_FOUND = sa.select(jobs.c.job_key, jobs.c.job_id, jobs.c.status, jobs.c.function_hash).where(
-    jobs.c.job_id == sa.bindparam("job_id")
+_STATUS = constant(sa.select(jobs.c.status, jobs.c.purged_at).where(jobs.c.job_id == sa.bindparam("job_id")))
+_FOUND = constant(
+    sa.select(jobs.c.job_key, jobs.c.job_id, jobs.c.status, jobs.c.function_hash).where(
+        jobs.c.job_id == sa.bindparam("job_id")
+    )
 )
 _JOBS = (
     sa.select(
@@ -50,15 +53,15 @@ _JOBS = (
     .join(job_progress, job_progress.c.job_id == jobs.c.job_id)
     .order_by(jobs.c.job_key.desc())
 )
-_JOB = _JOBS.where(jobs.c.job_id == sa.bindparam("job_id"))
-_OUTCOMES = (
+_JOB = constant(_JOBS.where(jobs.c.job_id == sa.bindparam("job_id")))
+_OUTCOMES = constant(
     sa.select(results.c.run, results.c.body, results.c.error, results.c.traceback)
     .where(results.c.job_key == _OF_JOB, results.c.run > sa.bindparam("after"))
     .order_by(results.c.run)
     .limit(sa.bindparam("page", type_=sa.Integer))
 )
-_FAILURES = _OUTCOMES.where(results.c.error.is_not(None))
-_CONSOLE = (
+_FAILURES = constant(_OUTCOMES.where(results.c.error.is_not(None)))
+_CONSOLE = constant(
     sa.select(
         console_chunks.c.chunk_key,
         console_chunks.c.task,
@@ -74,19 +77,21 @@ _CONSOLE = (
     .limit(sa.bindparam("page", type_=sa.Integer))
 )
 _DROP_ARTIFACTS = [
-    sa.delete(table).where(table.c.job_key == _OF_JOB)
+    constant(sa.delete(table).where(table.c.job_key == _OF_JOB))
     for table in (results, console_chunks, inputs, crash_rows, frames, scripts, waiters)
 ]
-_DROP_TASKS = sa.delete(task_rows).where(task_rows.c.job_key == _OF_JOB)
-_MARK_PURGED = (
+_DROP_TASKS = constant(sa.delete(task_rows).where(task_rows.c.job_key == _OF_JOB))
+_MARK_PURGED = constant(
     sa.update(jobs)
     .where(jobs.c.job_key == sa.bindparam("purged_key"))
     .values(purged_at=sa.func.coalesce(jobs.c.purged_at, now()))
 )
-_DROP_UNUSED_FUNCTION = sa.delete(functions).where(
-    functions.c.function_hash == sa.bindparam("function_hash"),
-    ~sa.exists().where(jobs.c.function_hash == functions.c.function_hash, jobs.c.purged_at.is_(None)),
-    ~sa.exists().where(published.c.function_hash == functions.c.function_hash),
+_DROP_UNUSED_FUNCTION = constant(
+    sa.delete(functions).where(
+        functions.c.function_hash == sa.bindparam("function_hash"),
+        ~sa.exists().where(jobs.c.function_hash == functions.c.function_hash, jobs.c.purged_at.is_(None)),
+        ~sa.exists().where(published.c.function_hash == functions.c.function_hash),
+    )
 )
 
 
@@ -270,7 +275,7 @@ def purge_expired(
     return len(expired)
 
 
-_TASK_COUNTS = (
+_TASK_COUNTS = constant(
     sa.select(task_rows.c.status, workers.c.worker_id, sa.func.count().label("task_count"))
     .outerjoin_from(task_rows, workers, workers.c.worker_key == task_rows.c.worker_key)
     .where(task_rows.c.job_key == _OF_JOB)

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from rxsql.errors import JobExistsError
 from rxsql.store import scripts
 from rxsql.store.retry import retried
-from rxsql.store.tables import SHARED_INPUT, jobs
+from rxsql.store.tables import SHARED_INPUT, constant, jobs
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rxsql.store.engine import Store
 
 
-_ADD_JOB = sa.insert(jobs)
+_ADD_JOB = constant(sa.insert(jobs))
 
 
 def add_job(store: Store, job: NewJob, *, inline_bytes: int) -> int:

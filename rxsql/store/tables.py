@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Column,
     DateTime,
+    Executable,
     Float,
     Index,
     Integer,
@@ -47,6 +48,15 @@ views = MetaData()
 
 OPEN = text("status IN ('queued', 'running')")
 STATUSES = "status IN ('queued', 'running', 'finished', 'failed', 'canceled')"
+
+
+CONSTANT = "rxsql_constant"
+_Statement = TypeVar("_Statement", bound=Executable)
+
+
+def constant(statement: _Statement) -> _Statement:
+    """Mark a statement that lives as long as the process and is sent often: a dialect may prepare it once."""
+    return statement.execution_options(**{CONSTANT: True})
 
 
 def as_utc(value: Any) -> datetime | None:

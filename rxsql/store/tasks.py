@@ -13,7 +13,7 @@ from rxsql.store import scripts
 from rxsql.store.crashes import add_crashes
 from rxsql.store.readable import readable
 from rxsql.store.retry import retried_when_undone
-from rxsql.store.tables import Key, inputs, jobs, now, results, slots, task_rows, workers
+from rxsql.store.tables import Key, constant, inputs, jobs, now, results, slots, task_rows, workers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -26,28 +26,36 @@ if TYPE_CHECKING:
 
 _OF_JOB = sa.bindparam("job_key", type_=Key)
 _OF_WORKER = sa.bindparam("worker_key", type_=Key)
-_HELD_SLOTS = sa.select(slots.c.worker_key, slots.c.slots).where(slots.c.job_key == _OF_JOB)
-_HELD_TASKS = sa.select(
-    task_rows.c.job_key, task_rows.c.task, task_rows.c.attempt, task_rows.c.first_run, task_rows.c.run_count
-).where(
-    task_rows.c.job_key.in_(sa.select(slots.c.job_key).where(slots.c.worker_key == _OF_WORKER)),
-    task_rows.c.status == sa.literal_column("'running'"),  # the index is for open tasks
-    task_rows.c.worker_key == _OF_WORKER,
+_HELD_SLOTS = constant(sa.select(slots.c.worker_key, slots.c.slots).where(slots.c.job_key == _OF_JOB))
+_HELD_TASKS = constant(
+    sa.select(
+        task_rows.c.job_key,
+        task_rows.c.task,
+        task_rows.c.attempt,
+        task_rows.c.first_run,
+        task_rows.c.run_count,
+    ).where(
+        task_rows.c.job_key.in_(sa.select(slots.c.job_key).where(slots.c.worker_key == _OF_WORKER)),
+        task_rows.c.status == sa.literal_column("'running'"),  # the index is for open tasks
+        task_rows.c.worker_key == _OF_WORKER,
+    )
 )
-_START_JOB = (
+_START_JOB = constant(
     sa.update(jobs)
     .where(jobs.c.job_key == sa.bindparam("started_key"))
     .values(status=RxRemoteJobStatus.RUNNING.value, started_at=now())
 )
-_DROP_SLOTS = sa.delete(slots).where(slots.c.job_key == _OF_JOB)
-_DROP_OWN_SLOTS = _DROP_SLOTS.where(slots.c.worker_key == _OF_WORKER)
+_DROP_SLOTS = constant(sa.delete(slots).where(slots.c.job_key == _OF_JOB))
+_DROP_OWN_SLOTS = constant(_DROP_SLOTS.where(slots.c.worker_key == _OF_WORKER))
 _INPUTS = sa.select(inputs.c.task, inputs.c.body).where(
     inputs.c.job_key == _OF_JOB, inputs.c.task.in_(sa.bindparam("tasks", expanding=True))
 )
-_RUNS_DONE = sa.select(results.c.run, results.c.error).where(
-    results.c.job_key == _OF_JOB, results.c.run.between(sa.bindparam("first"), sa.bindparam("last"))
+_RUNS_DONE = constant(
+    sa.select(results.c.run, results.c.error).where(
+        results.c.job_key == _OF_JOB, results.c.run.between(sa.bindparam("first"), sa.bindparam("last"))
+    )
 )
-_COUNT_REPORT = (
+_COUNT_REPORT = constant(
     sa.update(workers)
     .where(workers.c.worker_key == sa.bindparam("key"), workers.c.last_report < sa.bindparam("number"))
     .values(last_report=sa.bindparam("number"))

@@ -10,13 +10,13 @@ import sqlalchemy as sa
 
 from rxsql.models import Worker
 from rxsql.store.retry import retried, retried_when_undone
-from rxsql.store.tables import as_utc, now, slots, workers
+from rxsql.store.tables import as_utc, constant, now, slots, workers
 
 if TYPE_CHECKING:
     from rxsql.store.engine import Store
 
 
-_BEAT = (
+_BEAT = constant(
     sa.update(workers)
     .where(workers.c.worker_key == sa.bindparam("key"), workers.c.stopped_at.is_(None))
     .values(heartbeat_at=now())

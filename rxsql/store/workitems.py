@@ -11,14 +11,14 @@ from rxsql.errors import PayloadError
 from rxsql.kinds import JobKind
 from rxsql.models import RxRemoteJobStatus, WorkItem
 from rxsql.store import scripts
-from rxsql.store.tables import SHARED_INPUT, Key, functions, inputs, jobs, now
+from rxsql.store.tables import SHARED_INPUT, Key, constant, functions, inputs, jobs, now
 
 if TYPE_CHECKING:
     from rxsql.store.engine import Store
 
 _OF_JOB = sa.bindparam("job_key", type_=Key)
 _SHARED = inputs.alias()
-_WORK_ITEM = (
+_WORK_ITEM = constant(
     sa.select(
         jobs, functions.c.body.label("function"), _SHARED.c.body.label("shared_input"), now().label("now")
     )

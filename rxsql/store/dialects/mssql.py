@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import URL, Connection, Engine
 
     from rxsql.settings import Settings
+    from rxsql.store.engine import Lender
 
 _PASSING_STATES = frozenset({"08001", "HYT00", "HYT01"})  # the server does not answer
 _NO_CONNECTION = frozenset({"08001", "HYT01", "IM002", "01000"})
@@ -55,9 +56,13 @@ class StoreDialect:
             use_insertmanyvalues=False,
         )
 
-    def writer(self, engine: Engine, *, durable: bool) -> Engine:  # noqa: ARG002 - the server decides
-        """Return the engine for write transactions."""
-        return engine.execution_options(isolation_level="READ COMMITTED")
+    def reader(self, engine: Engine) -> Lender:
+        """Return what lends a connection for reading."""
+        return engine.connect
+
+    def writer(self, engine: Engine, *, durable: bool) -> Lender:  # noqa: ARG002 - the server decides
+        """Return what lends a connection in a write transaction."""
+        return engine.execution_options(isolation_level="READ COMMITTED").begin
 
     def insert_many(
         self, connection: Connection, statement: sa.TextClause, rows: Sequence[Mapping[str, Any]]

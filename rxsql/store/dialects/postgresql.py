@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import URL, Connection, Engine
 
     from rxsql.settings import Settings
+    from rxsql.store.engine import Lender
 
 _REMEDIES = {
     "28P01": "The password is wrong, or the user does not exist.",
@@ -79,11 +80,15 @@ class StoreDialect:
         sa.event.listen(engine, "begin", _begin)
         return engine
 
-    def writer(self, engine: Engine, *, durable: bool) -> Engine:
-        """Return the engine for write transactions."""
+    def reader(self, engine: Engine) -> Lender:
+        """Return what lends a connection for reading."""
+        return engine.connect
+
+    def writer(self, engine: Engine, *, durable: bool) -> Lender:
+        """Return what lends a connection in a write transaction."""
         return engine.execution_options(
             isolation_level="READ COMMITTED", rxsql_begin="durable" if durable else "fast"
-        )
+        ).begin
 
     def insert_many(
         self, connection: Connection, statement: sa.TextClause, rows: Sequence[Mapping[str, Any]]

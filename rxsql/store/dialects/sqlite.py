@@ -7,12 +7,14 @@ import select
 import sqlite3
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
 from rxsql.errors import StoreError, StoreLockedError, StoreRefusedError
+from rxsql.store.dialects.direct import Connections
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import URL, Connection, Engine
 
     from rxsql.settings import Settings
+    from rxsql.store.engine import Lender
 
 NETWORK_FILE_SYSTEMS = frozenset(
     {
@@ -67,6 +70,7 @@ class StoreDialect:
         self.path = Path(str(url.database)).expanduser().absolute()
         self.label = str(self.path)
         self._timeout = settings.busy_timeout_seconds
+        self._connections: Connections | None = None
         self._idle_wakeups: list[FileWakeup] = []
         option = str(url.query.get("synchronous", "full")).lower()
         if option not in _SYNCHRONOUS:
@@ -85,38 +89,31 @@ class StoreDialect:
                 f"The folder {self.path.parent} of the store cannot be made: {error.strerror}. Name another path with "
                 "--store or RXSQL_STORE."
             ) from error
-        # isolation_level=None: the driver begins nothing by itself, `_begin` below does.
+        # isolation_level=None: the driver begins nothing by itself, `Connections.write` does.
         engine = sa.create_engine(
             f"sqlite:///{self.path}",
             connect_args={"timeout": self._timeout, "isolation_level": None, "check_same_thread": False},
             pool_reset_on_return=None,  # reads have no transaction, and writes end theirs
         )
         sa.event.listen(engine, "connect", self._connected)
-        sa.event.listen(engine, "begin", self._begin)
         return engine
 
     def _connected(self, connection: sqlite3.Connection, _record: Any) -> None:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA synchronous = {self._durable}")
 
-    def _begin(self, connection: Connection) -> None:
-        kind = connection.get_execution_options().get("rxsql_begin")
-        if kind is None:
-            return
-        # A claim lost with the power leaves a queued task and a dead worker, so it needs no sync of its own.
-        wanted = self._durable if kind == "durable" else "NORMAL"
-        raw: Any = connection.connection.dbapi_connection
-        try:
-            if connection.info.get("synchronous", self._durable) != wanted:
-                raw.execute(f"PRAGMA synchronous = {wanted}")
-                connection.info["synchronous"] = wanted
-            raw.execute("BEGIN IMMEDIATE")
-        except sqlite3.Error as error:
-            raise sa.exc.DBAPIError("BEGIN IMMEDIATE", None, error) from error
+    def reader(self, engine: Engine) -> Lender:
+        """Return what lends a connection for reading; there is no transaction."""
+        return self._connections_of(engine).read
 
-    def writer(self, engine: Engine, *, durable: bool) -> Engine:
-        """Return the engine for write transactions: `_begin` takes the lock, and says how they are synced."""
-        return engine.execution_options(rxsql_begin="durable" if durable else "fast")
+    def writer(self, engine: Engine, *, durable: bool) -> Lender:
+        """Return what lends a connection that has the write lock."""
+        return partial(self._connections_of(engine).write, durable=durable)
+
+    def _connections_of(self, engine: Engine) -> Connections:
+        if self._connections is None:
+            self._connections = Connections(engine, self._durable)
+        return self._connections
 
     def insert_many(
         self, connection: Connection, statement: sa.TextClause, rows: Sequence[Mapping[str, Any]]
@@ -135,14 +132,16 @@ class StoreDialect:
         try:
             found = self._idle_wakeups.pop()
         except IndexError:
-            return FileWakeup(self.path, engine, self._idle_wakeups)
+            return FileWakeup(self.path, self._connections_of(engine), self._idle_wakeups)
         found.drain()
         return found
 
     def close(self) -> None:
-        """End the watches that wait to be used again."""
+        """End the watches that wait to be used again, and give back connections."""
         while self._idle_wakeups:
             self._idle_wakeups.pop().end()
+        if self._connections is not None:
+            self._connections.close()
 
     def translate(self, error: sa.exc.DBAPIError) -> StoreError:
         """Say SQLite's errors in rxsql's words."""
@@ -219,8 +218,8 @@ class FileWakeup:
     Where there is no inotify, `data_version` is polled; it costs microseconds.
     """
 
-    def __init__(self, path: Path, engine: Engine, idle: list[FileWakeup]) -> None:
-        self._engine = engine
+    def __init__(self, path: Path, connections: Connections, idle: list[FileWakeup]) -> None:
+        self._connections = connections
         self._idle = idle
         self._seen: dict[int, int] = {}
         self.changed()  # opens the store, so that the log is there to be watched
@@ -236,7 +235,7 @@ class FileWakeup:
         `data_version` counts the commits of other connections. A process with one thread has one connection in
         its pool, so its own commits are none of them.
         """
-        with self._engine.connect() as connection:
+        with self._connections.read() as connection:
             raw: Any = connection.connection.dbapi_connection
             version = int(raw.execute("PRAGMA data_version").fetchone()[0])
         seen = self._seen.get(id(raw))
