@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from dataclasses import dataclass, field, fields
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,17 +72,28 @@ class Settings:
         Raises:
             SettingsError: A variable's text is not of its type, or too small.
         """
-        values: dict[str, str | int | float] = {}
-        for setting in fields(cls):
-            variable = f"RXSQL_{setting.name.upper()}"
-            if environment.get(variable):  # set to nothing is not set
-                values[setting.name] = _parse(variable, environment[variable], type(setting.default))
-        return cls(**values)  # type: ignore[arg-type]
+        # Set to nothing is not set.
+        return _parsed(tuple([environment.get(variable) or None for variable in _variables()]))
 
     @property
     def child_slots(self) -> int:
         """The number of children a worker runs at once, at least 1."""
         return self.slots or _processors()
+
+
+@cache
+def _variables() -> list[str]:
+    return [f"RXSQL_{setting.name.upper()}" for setting in fields(Settings)]
+
+
+@lru_cache(maxsize=1)  # each job asks several times, and the answer seldom changes
+def _parsed(texts: tuple[str | None, ...]) -> Settings:
+    values = {
+        setting.name: _parse(variable, text, type(setting.default))
+        for setting, variable, text in zip(fields(Settings), _variables(), texts, strict=True)
+        if text is not None
+    }
+    return Settings(**values)  # type: ignore[arg-type]
 
 
 def _processors() -> int:

@@ -150,8 +150,9 @@ class RxInSqlServer(RxRemoteComputeContext):
     @property
     def store(self) -> str:
         """The name of the store that this context's jobs go to."""
-        named = Settings.from_environment().store
-        return named if named and is_odbc(self.connection_string) else self.connection_string
+        if not is_odbc(self.connection_string):
+            return self.connection_string
+        return Settings.from_environment().store or self.connection_string
 
 
 def whole_number(name: str, value: Any, *, least: int = 0) -> int:

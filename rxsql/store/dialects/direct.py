@@ -189,19 +189,27 @@ class Connections:
         self._durable = durable
         self._idle: list[DirectConnection] = []
 
+    def take(self) -> DirectConnection:
+        """Take a connection; give it back."""
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return DirectConnection(self._engine, self._durable)
+
+    def give_back(self, connection: DirectConnection) -> None:
+        """Let others have a connection."""
+        self._idle.append(connection)
+
     @contextmanager
     def read(self) -> Iterator[DirectConnection]:
         """Lend a connection without a transaction."""
+        connection = self.take()
         try:
-            connection = self._idle.pop()
-        except IndexError:
-            connection = DirectConnection(self._engine, self._durable)
-        connection.look_for_watchers()
-        try:
+            connection.look_for_watchers()
             yield connection
         finally:
             connection.settle()
-            self._idle.append(connection)
+            self.give_back(connection)
 
     @contextmanager
     def write(self, *, durable: bool) -> Iterator[DirectConnection]:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import select
 import sqlite3
 import sys
-import time
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +13,7 @@ import sqlalchemy as sa
 
 from rxsql.errors import StoreError, StoreLockedError, StoreRefusedError
 from rxsql.store.dialects.direct import Connections
+from rxsql.store.dialects.filewakeup import FileWakeup
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -42,10 +41,6 @@ NETWORK_FILE_SYSTEMS = frozenset(
     }
 )
 MOUNTS = Path("/proc/self/mounts")
-_SHORTEST_PAUSE, _LONGEST_PAUSE, _BLIND_PAUSE = 0.0002, 0.1, 0.005  # seconds between looks for a change
-_SHORT_PAUSES = (
-    15  # after a write, before the pauses grow: a commit takes about as long as a sync of the disk
-)
 OLDEST = (3, 38, 0)
 _SYNCHRONOUS = {"full": "FULL", "normal": "NORMAL"}
 
@@ -210,84 +205,3 @@ def _refuse_network(path: Path) -> None:
             f"{path} lies on a network file system ({kind}), where SQLite's locks cannot be trusted. Name a path on a "
             "local disk with --store or RXSQL_STORE, or use a database server."
         )
-
-
-class FileWakeup:
-    """Watches the write-ahead log: inotify says early that something was written, `data_version` that it is committed.
-
-    Where there is no inotify, `data_version` is polled; it costs microseconds.
-    """
-
-    def __init__(self, path: Path, connections: Connections, idle: list[FileWakeup]) -> None:
-        self._connections = connections
-        self._idle = idle
-        self._seen: dict[int, int] = {}
-        self.changed()  # opens the store, so that the log is there to be watched
-        self._watch = _watch(path)
-
-    def fileno(self) -> int | None:
-        """Return the inotify descriptor."""
-        return None if self._watch is None else self._watch.fileno()
-
-    def changed(self) -> bool:
-        """Whether somebody else has committed since the last call.
-
-        `data_version` counts the commits of other connections. A process with one thread has one connection in
-        its pool, so its own commits are none of them.
-        """
-        with self._connections.read() as connection:
-            raw: Any = connection.connection.dbapi_connection
-            version = int(raw.execute("PRAGMA data_version").fetchone()[0])
-        seen = self._seen.get(id(raw))
-        self._seen[id(raw)] = version
-        return version != seen
-
-    def wait(self, seconds: float) -> bool:
-        """Wait for somebody else's commit, at most `seconds`.
-
-        The log is written before the commit can be seen, so after a write the look is repeated, with growing pauses.
-        """
-        began = time.monotonic()
-        pause, short_pauses = _SHORTEST_PAUSE, _SHORT_PAUSES
-        while not self.changed():
-            waited = time.monotonic() - began
-            if waited >= seconds:
-                return False
-            if self._watch is None:
-                time.sleep(min(seconds - waited, _BLIND_PAUSE))
-            elif select.select([self._watch], [], [], min(seconds - waited, pause))[0]:
-                self.drain()
-                pause, short_pauses = _SHORTEST_PAUSE, _SHORT_PAUSES
-            elif short_pauses:
-                short_pauses -= 1
-            else:
-                pause = min(_LONGEST_PAUSE, pause * 1.5)
-        return True
-
-    def drain(self) -> None:
-        """Make the descriptor unreadable until somebody writes again."""
-        if self._watch is not None:
-            self._watch.read(timeout=0)
-
-    def close(self) -> None:
-        """Keep the watch for the next one who waits: the kernel takes a millisecond to end one."""
-        self._idle.append(self)
-
-    def end(self) -> None:
-        """Give the watch back."""
-        if self._watch is not None:
-            self._watch.close()
-
-
-def _watch(path: Path) -> Any:
-    if not sys.platform.startswith("linux"):
-        return None
-    from inotify_simple import INotify, flags  # noqa: PLC0415 - Linux only
-
-    try:
-        watch = INotify(nonblocking=True)
-        # SQLite removes the log with its last connection; the caller's connection keeps it in place.
-        watch.add_watch(f"{path}-wal", flags.MODIFY)
-    except OSError:  # no watches left, or a file system without them: the poll still works
-        return None
-    return watch

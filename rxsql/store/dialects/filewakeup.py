@@ -1,0 +1,108 @@
+"""The hint of the embedded store: somebody has written to its log, and has committed."""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rxsql.store.dialects.direct import Connections
+
+_SHORTEST_PAUSE, _LONGEST_PAUSE, _BLIND_PAUSE = 0.0002, 0.1, 0.005  # seconds between looks for a change
+_SHORT_PAUSES = (
+    15  # after a write, before the pauses grow: a commit takes about as long as a sync of the disk
+)
+_EVENTS_BYTES = 65536
+
+
+class FileWakeup:
+    """Watches the write-ahead log: inotify says early that something was written, `data_version` that it is committed.
+
+    Where there is no inotify, `data_version` is polled; it costs microseconds.
+    """
+
+    def __init__(self, path: Path, connections: Connections, idle: list[FileWakeup]) -> None:
+        self._connections = connections
+        self._idle = idle
+        self._seen: dict[int, int] = {}
+        self.changed()  # opens the store, so that the log is there to be watched
+        self._watch = _watch(path)
+
+    def fileno(self) -> int | None:
+        """Return the inotify descriptor."""
+        return None if self._watch is None else self._watch.fileno()
+
+    def changed(self) -> bool:
+        """Whether somebody else has committed since the last call.
+
+        `data_version` counts the commits of other connections. A process with one thread has one connection in
+        use, so its own commits are none of them.
+        """
+        connection = self._connections.take()
+        try:
+            version = int(connection.raw.execute("PRAGMA data_version").fetchone()[0])
+        finally:
+            self._connections.give_back(connection)
+        seen = self._seen.get(id(connection.raw))
+        self._seen[id(connection.raw)] = version
+        return version != seen
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for somebody else's commit, at most `seconds`.
+
+        The log is written before the commit can be seen, so after a write the look is repeated: for as long as a sync
+        takes at short intervals, then with growing pauses.
+        """
+        end = time.monotonic() + seconds
+        pause, short_pauses = _SHORTEST_PAUSE, 0
+        self.drain()  # what was written so far has been committed, mostly
+        while not self.changed():
+            left = end - time.monotonic()
+            if left <= 0:
+                return False
+            if self._watch is None:
+                time.sleep(min(left, _BLIND_PAUSE))
+            elif short_pauses:  # not woken by each page that is written
+                short_pauses -= 1
+                time.sleep(min(left, _SHORTEST_PAUSE))
+            elif select.select([self._watch], [], [], min(left, pause))[0]:
+                self.drain()
+                short_pauses = _SHORT_PAUSES
+            else:
+                pause = min(_LONGEST_PAUSE, pause * 1.5)
+        return True
+
+    def drain(self) -> None:
+        """Make the descriptor unreadable until somebody writes again."""
+        if self._watch is not None:
+            with suppress(BlockingIOError):
+                os.read(self._watch.fileno(), _EVENTS_BYTES)
+
+    def close(self) -> None:
+        """Keep the watch for the next one who waits: the kernel takes a millisecond to end one."""
+        self._idle.append(self)
+
+    def end(self) -> None:
+        """Give the watch back."""
+        if self._watch is not None:
+            self._watch.close()
+
+
+def _watch(path: Path) -> Any:
+    if not sys.platform.startswith("linux"):
+        return None
+    from inotify_simple import INotify, flags  # noqa: PLC0415 - Linux only
+
+    try:
+        watch = INotify(nonblocking=True)
+        # SQLite removes the log with its last connection; the caller's connection keeps it in place.
+        watch.add_watch(f"{path}-wal", flags.MODIFY)
+    except OSError:  # no watches left, or a file system without them: the poll still works
+        return None
+    return watch
