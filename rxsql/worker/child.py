@@ -15,7 +15,7 @@ from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from rxsql import payload, revoscalepy
+from rxsql import payload
 from rxsql.errors import LimitError, ScriptError
 from rxsql.worker import wire
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from typing import TextIO
 
 _PLAIN = (int, float, str, bytes, bool, type(None))
+_LIBC = ctypes.CDLL(None)  # loaded before the fork, once for all
 _OWN_FRAMES = 1  # frames of this module above the user's in a traceback
 
 
@@ -34,7 +35,6 @@ class Streams:
     def __init__(self, stdout_fd: int, stderr_fd: int) -> None:
         self._fds = (stdout_fd, stderr_fd)
         self._mine: tuple[TextIO, ...] = ()
-        self._flush_c = ctypes.CDLL(None).fflush
         self.restore()
 
     def restore(self) -> None:
@@ -61,7 +61,7 @@ class Streams:
             self._mine[1].flush()
         except OSError:  # the descriptor was closed or replaced under the stream
             self.restore()
-        self._flush_c(None)
+        _LIBC.fflush(None)
         return os.fstat(self._fds[0]).st_size, os.fstat(self._fds[1]).st_size
 
 
@@ -110,7 +110,6 @@ def _prepare(kind: str, spec: bytes, function: bytes) -> Callable[[bytes | memor
 def serve(sock: socket.socket, stdout_fd: int, stderr_fd: int) -> None:
     """Serve one job until the supervisor hangs up."""
     streams = Streams(stdout_fd, stderr_fd)
-    revoscalepy.install()
     rehearse(streams)
     random.seed()
     if "numpy" in sys.modules:  # preloaded before the fork: all children would draw the same numbers

@@ -23,11 +23,9 @@ class WorkerFolder:
             with suppress(OSError):
                 self._lock = _locked(self.path, os.O_CREAT)
 
-    def for_child(self) -> str:
-        """Return a new folder in it; a zygote that ended by itself has removed all of it."""
-        self.path.mkdir(mode=0o700, exist_ok=True)
-        self.path.mkdir(mode=0o700, exist_ok=True)  # somebody may tidy up there
-        return tempfile.mkdtemp(prefix="child-", dir=self.path)
+    def for_child(self, number: int) -> str:
+        """Return the path of a child's folder in it, which the child makes and the zygote removes."""
+        return str(self.path / f"child-{number}")
 
     def close(self) -> None:
         """Remove it with all that is in it, and what dead workers left: perhaps no other comes."""
@@ -68,6 +66,9 @@ def _remove(path: Path) -> None:
 
 def remove(folder: Path) -> None:
     """Remove a folder, also where user code took away its own rights to what is in it."""
+    with suppress(OSError):  # mostly it is empty
+        folder.rmdir()
+        return
     shutil.rmtree(folder, ignore_errors=True)
     if not folder.exists():
         return

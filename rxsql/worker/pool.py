@@ -153,7 +153,8 @@ class Child:
         for capture in self.captures:
             capture.close()
         os.close(self._stacks)
-        remove(Path(self.folder))
+        if os.path.exists(self.folder):  # the zygote has died before it came to that
+            remove(Path(self.folder))
 
 
 class Pool:
@@ -197,7 +198,7 @@ class Pool:
 
     def start(self) -> Child:
         """Fork a child; it stands by until it is bound to a job."""
-        child = Child(self._next, self._folder.for_child())
+        child = Child(self._next, self._folder.for_child(self._next))
         self._next += 1
         self.children[child.number] = child
         order = json.dumps({"fork": child.number, "folder": child.folder}).encode()

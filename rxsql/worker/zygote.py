@@ -21,6 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rxsql import revoscalepy
 from rxsql.worker import child
 from rxsql.worker.floodgate import Floodgate
 from rxsql.worker.folders import remove
@@ -28,6 +29,7 @@ from rxsql.worker.folders import remove
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+_LIBC = ctypes.CDLL(None)  # loaded once for all children
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -38,6 +40,7 @@ class Zygote:
     def __init__(self, control: socket.socket) -> None:
         self._control = control
         self._children: dict[int, int] = {}  # process id -> number
+        self._folders: dict[int, str] = {}  # by process id
         self._floodgate = Floodgate(_signal_group)
         self._root: str | None = None  # the folder in which all children have theirs
 
@@ -100,6 +103,7 @@ class Zygote:
             os.close(fd)
         self._floodgate.watch(pid, (stdout_fd, stderr_fd))
         self._children[pid] = order["fork"]
+        self._folders[pid] = order["folder"]
         self._root = os.path.dirname(order["folder"])
 
     def _reap(self) -> None:
@@ -118,6 +122,7 @@ class Zygote:
             for pid in orphans(self._children):
                 _signal_group(pid, signal.SIGKILL)
             if number is not None:
+                remove(Path(self._folders.pop(ended.si_pid)))
                 code = os.waitstatus_to_exitcode(status)
                 self._tell({"exited": number, "code": code, "peak_kib": usage.ru_maxrss})
 
@@ -129,7 +134,7 @@ class Zygote:
 def adopt_orphans() -> None:
     """Make this process the parent of whatever its descendants leave behind, instead of process 1."""
     if sys.platform.startswith("linux"):
-        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
+        _LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
 def orphans(known: Collection[int]) -> list[int]:
@@ -170,6 +175,8 @@ def _become_child(folder: str, fds: list[int], zygote: int) -> None:
             if fd not in keep:
                 with suppress(OSError):
                     os.close(fd)
+        os.makedirs(os.path.dirname(folder), 0o700, exist_ok=True)  # somebody may tidy up there
+        os.mkdir(folder, 0o700)
         os.chdir(folder)
         os.environ["TMPDIR"] = tempfile.tempdir = folder
         child.serve(socket.socket(fileno=sock_fd), stdout_fd, stderr_fd)
@@ -184,7 +191,7 @@ def _become_child(folder: str, fds: list[int], zygote: int) -> None:
 
 def _die_with(parent: int) -> None:
     if sys.platform.startswith("linux"):
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it ended before we asked
         os._exit(1)
 
@@ -196,6 +203,7 @@ def main() -> None:
     for module in sys.argv[2:]:
         importlib.import_module(module)
     adopt_orphans()
+    revoscalepy.install()
     child.rehearse()
     gc.freeze()  # a collection in a child must not copy what all share
     Zygote(socket.socket(fileno=int(sys.argv[1]))).serve()

@@ -11,7 +11,7 @@ from support import submit
 
 from rxsql.errors import SchemaVersionError, StoreError, StoreLockedError
 from rxsql.store import install, jobs
-from rxsql.store.dialects import sqlite
+from rxsql.store.dialects import filewakeup, sqlite
 from rxsql.store.engine import Store, connect, dialect_for, open_store
 
 
@@ -173,7 +173,7 @@ def test_wakeup_hints_at_others_commits_only(store_path, store):
 
 def test_wakeup_without_inotify_polls(store_path, store, monkeypatch):
     """Where the platform has no watch, a change is seen all the same."""
-    monkeypatch.setattr(sqlite, "_watch", lambda _path: None)
+    monkeypatch.setattr(filewakeup, "_watch", lambda _path: None)
     wakeup = store.wakeup()
     assert wakeup.fileno() is None
     thread = threading.Thread(target=lambda: _submit_elsewhere(store_path))
