@@ -633,8 +633,8 @@ def test_db_status_as_json(shelf: Shelf) -> None:
         "store": str(shelf.path),
         "dialect": "sqlite",
         "is_ready": True,
-        "schema_version": 1,
-        "expected_version": 1,
+        "schema_version": 2,
+        "expected_version": 2,
         "jobs": {"failed": 1, "finished": 1},
         "live_workers": 1,
     }

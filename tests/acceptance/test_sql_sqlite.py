@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
-from conftest import wait_until
+from conftest import is_alive, wait_until
 
-from rxsql import rx_get_job_results
+from rxsql import RxInSqlServer, rx_exec, rx_get_job_results, rx_get_job_status
 from rxsql.store.engine import open_store
 
 
@@ -59,6 +60,32 @@ def test_an_insert_submits_a_script(
     assert results(connection, "mine", "param") == [{"n": 2}]
     said = connection.execute("SELECT text FROM console WHERE job_id = 'mine'").fetchall()
     assert said == [("seen 2",)]
+
+
+def test_an_insert_cancels_a_job(
+    connection: sqlite3.Connection, start_worker: Any, store_url: str, tmp_path: Path
+) -> None:
+    """A job that runs is ended, with its code, by one INSERT; a job that has ended, or is not there, is an error."""
+    start_worker()
+    pid = tmp_path / "pid"
+
+    def hold(path: str) -> None:
+        import os
+        import pathlib
+        import time
+
+        pathlib.Path(path).write_text(str(os.getpid()))
+        time.sleep(600)
+
+    job = rx_exec(hold, path=str(pid), compute_context=RxInSqlServer(store_url, wait=False))
+    child = psutil.Process(int(wait_until(lambda: pid.exists() and pid.read_text())))
+    connection.execute("INSERT INTO cancel_job (job_id) VALUES (?)", (job.job_id,))
+    assert rx_get_job_status(job) == "canceled"
+    wait_until(lambda: not is_alive(child))
+    assert connection.execute("SELECT status FROM tasks").fetchall() == [("canceled",)]
+    for gone in (job.job_id, "nobody"):
+        with pytest.raises(sqlite3.IntegrityError, match="There is no open job of this job_id"):
+            connection.execute("INSERT INTO cancel_job (job_id) VALUES (?)", (gone,))
 
 
 def test_only_the_script_is_needed(
