@@ -57,6 +57,11 @@ def test_an_insert_submits_a_script(
         {"x": 2, "label": None, "y": 6, "ok": True},
     ]
     assert results(connection, "mine", "param") == [{"n": 2}]
+    shown = rxsql(
+        Path(), "results", "mine", "--store", connection.execute("PRAGMA database_list").fetchone()[2]
+    )
+    assert shown.returncode == 0, shown.stderr
+    assert "ü😀" in shown.stdout
     said = connection.execute("SELECT text FROM console WHERE job_id = 'mine'").fetchall()
     assert said == [("seen 2",)]
 
