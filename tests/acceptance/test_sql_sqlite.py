@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from conftest import wait_until
 
+from sqlscripts import blocks
+
 from rxsql import rx_get_job_results
 from rxsql.store.engine import open_store
 
@@ -172,3 +174,14 @@ def test_what_cannot_be_published_is_named(store_path: Path, tmp_path: Path, tar
     refused = rxsql(tmp_path, "publish", target, "--store", str(store_path))
     assert refused.returncode == 1
     assert words in refused.stderr
+
+
+def test_the_readmes_insert_does_what_it_says(
+    connection: sqlite3.Connection, start_worker: Any, ended: Callable[[str], str]
+) -> None:
+    """The README's INSERT submits a script whose rows are the totals."""
+    start_worker()
+    (block,) = blocks("sqlite")
+    connection.execute(block)
+    assert ended("totals") == "finished"
+    assert results(connection, "totals") == [{"price": 2.5, "total": 25.0}, {"price": 3.0, "total": 30.0}]
