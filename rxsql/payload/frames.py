@@ -22,6 +22,8 @@ _COMPRESS_ABOVE = 64 * 1024
 _SAMPLE = 32 * 1024
 _HERE = sys.version_info[:2]
 PYTHON = f"{_HERE[0]}.{_HERE[1]}"
+_USUAL_HEAD = _HEAD.pack(MAGIC, _PLAIN, *_HERE, 0)
+_USUAL_CHECKSUM = zlib.crc32(_USUAL_HEAD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,8 @@ class Header:
 def frame(body: bytes, details: Mapping[str, str] | None = None) -> bytes:
     """Put `body` behind a header, compressed where that pays."""
     codec, packed = _compress(body)
+    if codec == _PLAIN and not details:  # as most are, by the hundred thousand
+        return b"".join((_USUAL_HEAD, _CHECKSUM.pack(zlib.crc32(packed, _USUAL_CHECKSUM)), packed))
     extra = json.dumps(details).encode() if details else b""
     head = _HEAD.pack(MAGIC, codec, *_HERE, len(extra))
     checksum = zlib.crc32(packed, zlib.crc32(extra, zlib.crc32(head)))

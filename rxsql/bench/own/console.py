@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -28,8 +29,9 @@ def flooded(site: Site, sizes: Sizes, folder: Path) -> dict[str, float]:
     site.run(flood, args={"lines": sizes.lines})
     seconds = time.perf_counter() - begun
     command = [sys.executable, "-m", "rxsql.bench.work", str(sizes.lines)]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     with (folder / "flood.txt").open("wb") as file:
-        plain = subprocess.run(command, stdout=file, stderr=subprocess.PIPE, check=True)
+        plain = subprocess.run(command, env=environment, stdout=file, stderr=subprocess.PIPE, check=True)
     return {"console-flood": seconds / float(plain.stderr)}
 
 

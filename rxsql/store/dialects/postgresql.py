@@ -27,8 +27,11 @@ _REMEDIES = {
 }
 
 # The tables change faster than the planner learns: a plan that was made while one was empty, and kept, or for what the
-# last job had left, walks through all of it. So plans are made for the moment, and by indexes.
-_SESSION = "-c timezone=utc -c plan_cache_mode=force_custom_plan -c enable_seqscan=off"
+# last job had left, walks through all of it. So plans are made for the moment, by indexes, and in the indexes' order.
+_SESSION = (
+    "-c timezone=utc -c plan_cache_mode=force_custom_plan "
+    "-c enable_seqscan=off -c enable_bitmapscan=off -c enable_sort=off"
+)
 
 _PASSING_CLASSES = frozenset({"08", "40", "57"})  # connection, rollback by the server, operator
 _CONFLICTS = frozenset({"40001", "40P01", "55P03"})  # serialization, deadlock, lock not available
