@@ -101,7 +101,7 @@ def number(value: float) -> str:
     """Return a number with three digits that count.
 
     Example:
-        >>> [number(value) for value in (15234.5, 152.34, 15.234, 0.0152)]
+        >>> [number(value) for value in (15234.7, 152.34, 15.234, 0.0152)]
         ['15,235', '152', '15.2', '0.0152']
     """
     if value >= 100:  # noqa: PLR2004

@@ -14,7 +14,7 @@ class SqlTime(dt.time):
     Example:
         >>> SqlTime.parse("03:04:05.1234567")
         SqlTime('03:04:05.1234567')
-        >>> SqlTime.parse("03:04:05.1234567") > datetime.time(3, 4, 5)
+        >>> SqlTime.parse("03:04:05.1234567") > SqlTime.parse("03:04:05")
         True
     """
 
