@@ -14,6 +14,8 @@ import psutil
 import pytest
 from conftest import is_alive, wait_until
 
+from sqlscripts import blocks
+
 from rxsql import RxInSqlServer, rx_exec, rx_get_job_results, rx_get_job_status
 from rxsql.store.engine import open_store
 
@@ -58,6 +60,11 @@ def test_an_insert_submits_a_script(
         {"x": 2, "label": None, "y": 6, "ok": True},
     ]
     assert results(connection, "mine", "param") == [{"n": 2}]
+    shown = rxsql(
+        Path(), "results", "mine", "--store", connection.execute("PRAGMA database_list").fetchone()[2]
+    )
+    assert shown.returncode == 0, shown.stderr
+    assert "ü😀" in shown.stdout
     said = connection.execute("SELECT text FROM console WHERE job_id = 'mine'").fetchall()
     assert said == [("seen 2",)]
 
@@ -194,3 +201,14 @@ def test_what_cannot_be_published_is_named(store_path: Path, tmp_path: Path, tar
     refused = rxsql(tmp_path, "publish", target, "--store", str(store_path))
     assert refused.returncode == 1
     assert words in refused.stderr
+
+
+def test_the_readmes_insert_does_what_it_says(
+    connection: sqlite3.Connection, start_worker: Any, ended: Callable[[str], str]
+) -> None:
+    """The README's INSERT submits a script whose rows are the totals."""
+    start_worker()
+    (block,) = blocks("sqlite")
+    connection.execute(block)
+    assert ended("totals") == "finished"
+    assert results(connection, "totals") == [{"price": 2.5, "total": 25.0}, {"price": 3.0, "total": 30.0}]

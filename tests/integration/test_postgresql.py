@@ -314,6 +314,9 @@ def test_installing_twice_keeps_rows_and_grants(server):
     assert rx_get_job_status(job) == "queued"
 
 
+ROLES = ("rx_reader", "rx_client", "rx_worker", "rx_publisher", "rx_caller", "rx_scripter")
+
+
 def test_installer_that_may_not_make_roles(bare):
     """Without CREATEROLE the tables are made and the owner can use them; where the roles exist, they get their grants."""
     owner = bare.login()
