@@ -29,7 +29,7 @@ ID = r"\d{8}-\d{6}-[0-9a-f]{8}"
 COMMAND = [sys.executable, "-m", "rxsql.cli"]
 COMMANDS = [
     *("demo", "run", "jobs", "status", "wait", "logs", "results", "cancel", "cleanup", "worker", "workers"),
-    *("db", "db init", "db status", "db script"),
+    *("db", "db init", "db status", "db script", "bench", "publish", "unpublish", "published"),
 ]
 Context = Callable[..., RxInSqlServer]
 
@@ -614,7 +614,7 @@ def test_db(store_path: Path) -> None:
     assert "rxsql db init" in before.stderr
     assert not store_path.exists()
 
-    assert rxsql("db", "init") == Ended(0, f"{store_path} now has schema version 1.\n", "")
+    assert rxsql("db", "init") == Ended(0, f"{store_path} now has schema version 2.\n", "")
     assert rxsql("db", "init") == Ended(0, f"{store_path} has schema version 1.\n", "")
     after = rxsql("db", "status")
     assert (after.code, after.stderr) == (0, "")
