@@ -615,7 +615,7 @@ def test_db(store_path: Path) -> None:
     assert not store_path.exists()
 
     assert rxsql("db", "init") == Ended(0, f"{store_path} now has schema version 2.\n", "")
-    assert rxsql("db", "init") == Ended(0, f"{store_path} has schema version 1.\n", "")
+    assert rxsql("db", "init") == Ended(0, f"{store_path} has schema version 2.\n", "")
     after = rxsql("db", "status")
     assert (after.code, after.stderr) == (0, "")
     assert dict(line.split(maxsplit=1) for line in after.stdout.splitlines()) == {
