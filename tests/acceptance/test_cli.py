@@ -621,7 +621,7 @@ def test_db(store_path: Path) -> None:
     assert dict(line.split(maxsplit=1) for line in after.stdout.splitlines()) == {
         "store": str(store_path),
         "dialect": "sqlite",
-        "schema": "version 1",
+        "schema": "version 2",
         "jobs": "none",
         "workers": "0 alive",
     }
