@@ -53,13 +53,16 @@ class SchemaVersionError(StoreError):
         """Name both versions and the way out."""
         if found > expected:
             step = "Upgrade rxsql here (pip install --upgrade rxsql), or name another store."
-        else:
-            step = f"Run: rxsql db init --store {label}"
-            if found == 0:  # SQL Server hides tables from those who may not use them
-                step += (
-                    ". Where the schema is there already, this user has none of its roles: "
-                    "rx_client submits jobs, rx_worker runs them, rx_reader looks"
-                )
+        elif found:
+            step = (
+                "It was made before the first release, from which there is no way to this one. Name another store, or "
+                "remove this one (delete the file; on a server run uninstall.sql), and run: rxsql db init"
+            )
+        else:  # SQL Server hides tables from those who may not use them
+            step = (
+                "Run rxsql db init with this store. Where the schema is there already, this user has none of its "
+                "roles: rx_client submits jobs, rx_worker runs them, rx_reader looks"
+            )
         super().__init__(
             f"The store {label} has schema version {found}, this rxsql speaks {expected}. {step}"
         )

@@ -1,4 +1,4 @@
-"""A proxy before a PostgreSQL server that loses the answer to a commit: it took place, and who asked cannot know."""
+"""A proxy before a PostgreSQL server that hangs up once: at a statement, or after a commit whose answer it loses."""
 
 from __future__ import annotations
 
@@ -13,19 +13,23 @@ import sqlalchemy as sa
 class LossyProxy:
     """Passes everything on, until the transaction that has `marker` in it is committed; then it hangs up, once.
 
+    With `cut` it hangs up at the marked statement already, as a server does that is stopped: nothing took place.
+
     Args:
         url: The server's URL, by a socket in a folder.
         folder: Where the proxy's own socket is to be.
         marker: Bytes of the statement whose transaction is to be lost sight of.
+        cut: Whether to hang up before the statement reaches the server.
     """
 
-    def __init__(self, url: str, folder: Path, marker: str) -> None:
+    def __init__(self, url: str, folder: Path, marker: str, *, cut: bool = False) -> None:
         folder.mkdir()
         server = sa.make_url(url)
         self.url = server.set(query={"host": str(folder)}).render_as_string(hide_password=False)
         self.lost = threading.Event()
         self._server = f"{server.query['host']}/.s.PGSQL.5432"
         self._marker = marker.encode()
+        self._cut = cut
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(folder / ".s.PGSQL.5432"))
         self._listener.listen()
@@ -56,6 +60,10 @@ class LossyProxy:
         with suppress(OSError):
             while data := client.recv(1 << 16):
                 marked = (marked or self._marker in data) and not self.lost.is_set()
+                if marked and self._cut:
+                    self.lost.set()
+                    _hang_up(client)
+                    break
                 if marked and b"COMMIT" in data:
                     losing.set()
                 server.sendall(data)

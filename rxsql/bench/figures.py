@@ -100,6 +100,7 @@ FIGURES = (
     Figure("console-flood", "1,000,000 printed lines, stored, against a file", "x", Target(1.5), Target(1.1)),
     Figure("console-delay", "from print to a visible row, p95", "ms", Target(250), Target(50)),
     Figure("submit", "100,000 runs, until rx_exec(wait=False) returns", "s", Target(1), Target(0.4)),
+    Figure("table", "100,000 rows of 10 columns into a script and out", "s"),
     Figure("backlog", "a task's cost, 1,000,000 rows against 1,000", "x", Target(1.3), Target(1)),
     Figure(
         "memory-client", "growth over 100,000 results, once warm", "MB", Target(5), Target(1), group="memory"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from rxsql.bench import shared
 from rxsql.bench.figures import OURS, STORE_ALONE
-from rxsql.bench.own import console, costs, footprint, starts
+from rxsql.bench.own import console, costs, footprint, starts, tables
 from rxsql.bench.peers.celery import Celery
 from rxsql.bench.peers.dask import Dask
 from rxsql.bench.peers.huey import Huey
@@ -34,6 +34,7 @@ _OWN: dict[str, Callable[[Site, Sizes, Path], dict[str, float]]] = {
     "console-flood": console.flooded,
     "console-delay": console.delay,
     "submit": costs.submit,
+    "table": tables.table,
     "backlog": costs.backlog,
     "memory": footprint.memory,
     "idle": footprint.idle,
@@ -98,12 +99,19 @@ def measure(plan: Plan) -> Measured:
             if system.name not in measured.left_out and plan.groups & shared.GROUPS:
                 plan.notice(f"round {number} of {plan.rounds}: {system.name}")
                 _measure_system(plan, system, measured)
-        for group in (name for name in _OWN if name in plan.groups):
+        for group in (name for name in _OWN if name in plan.groups - measured.left_out.keys()):
             plan.notice(f"round {number} of {plan.rounds}: {group}")
-            counting = group in _COUNTING
-            with _folder() as folder, Site(plan.store.url, plan.children, folder, counting=counting) as site:
-                measured.add(OURS, _OWN[group](site, plan.sizes, folder))
+            _measure_own(plan, group, measured)
     return measured
+
+
+def _measure_own(plan: Plan, group: str, measured: Measured) -> None:
+    counting = group in _COUNTING
+    with _folder() as folder, Site(plan.store.url, plan.children, folder, counting=counting) as site:
+        try:
+            measured.add(OURS, _OWN[group](site, plan.sizes, folder))
+        except PeerMissingError as reason:
+            measured.left_out[group] = str(reason)
 
 
 def _systems(plan: Plan) -> list[System]:

@@ -19,6 +19,7 @@ class Sizes:
     lines: int = 1_000_000
     stamps: int = 100
     submitted: int = 100_000
+    table_rows: int = 100_000
     backlog_small: int = 1_000
     backlog_large: int = 1_000_000
     backlog_tasks: int = 300
@@ -40,6 +41,7 @@ QUICK = Sizes(
     lines=2_000,
     stamps=5,
     submitted=300,
+    table_rows=300,
     backlog_small=100,
     backlog_large=2_000,
     backlog_tasks=5,

@@ -66,8 +66,8 @@ def bench(
     """Measure rxsql on this machine and store, and its peers beside it.
 
     Each figure has what it must be, and what it aims at; MARK says which it keeps. RATIO is to the best peer of the
-    same run. Figures: throughput, latency, cpu-share, big-values, console-flood, console-delay, submit, backlog,
-    memory, idle, cold-start, import, statements.
+    same run. Figures: throughput, latency, cpu-share, big-values, console-flood, console-delay, submit, table,
+    backlog, memory, idle, cold-start, import, statements.
     """
     from rxsql.bench.report import as_json, rows
     from rxsql.bench.rounds import measure

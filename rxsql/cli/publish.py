@@ -35,9 +35,10 @@ def publish(
     ] = None,
     store: StoreName = None,
 ) -> None:
-    """Make a function callable from SQL by its name; a name that is taken is replaced.
+    """Make a function callable from SQL by its name.
 
     The function is stored as it is now: publish it again after a change.
+    A name that is taken is replaced.
     """
     from rxsql.client.publishing import publish as put
     from rxsql.store.engine import open_store

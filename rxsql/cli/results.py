@@ -11,6 +11,7 @@ import typer
 from rxsql.cli import display
 from rxsql.cli.exits import Exit, exit_of
 from rxsql.cli.options import JOB_CODES, USUAL_CODES, AsJson, JobId, StoreName, epilog, store_with
+from rxsql.kinds import JobKind
 from rxsql.models import RxRemoteJobStatus
 
 if TYPE_CHECKING:
@@ -187,6 +188,13 @@ def _fetch(store: "Store", job: "Job", run: int | None) -> "Iterator[Result]":
     from rxsql.client.collecting import Reader
     from rxsql.store.jobs import fetch_outcomes
 
+    if job.kind is not JobKind.FUNCTION and job.status is RxRemoteJobStatus.FINISHED:
+        from rxsql.client.scripts import tables_of_runs
+
+        for number, table in tables_of_runs(store, job).items():
+            if run in (None, number):
+                yield Result(number, table, None, None)
+        return
     reader = Reader(job.job_id)
     after, limit = (-1, _PAGE) if run is None else (run - 1, 1)
     while page := fetch_outcomes(store, job.job_key, after=after, limit=limit):

@@ -180,6 +180,12 @@ def take_script_result(store: Store, job: Job, *, auto_cleanup: bool) -> ScriptR
     return result
 
 
+def tables_of_runs(store: Store, job: Job) -> dict[int, DataFrame]:
+    """Return the table that each run of a finished script left; one without columns where it left none."""
+    found = stored.fetch_pages(store, job.job_key, OUT)
+    return {run: reading.frame_of(found.get(run, [])) for run in range(job.run_count)}
+
+
 def _result(tables: list[list[Page]], parameters: list[Page], console: str) -> ScriptResult:
     frames = [reading.frame_of(pages) for pages in tables]
     full = [frame for frame in frames if len(frame.columns)] or frames

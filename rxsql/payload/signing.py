@@ -220,7 +220,7 @@ def _words(kind: str, job_id: str, numbers: int) -> bytes:
     return b"".join(parts)
 
 
-def _facts(job: NewJob | WorkItem, function_hash: str, script: str | None) -> bytes:
+def _facts(job: NewJob | WorkItem, function_hash: str, script: str | None = None) -> bytes:
     """Return what decides which code a job runs, and on how much."""
     facts = [
         function_hash,

@@ -24,12 +24,12 @@ def install(store: Store) -> int:
     """Install the schema, or do nothing where it is current; return its version.
 
     Raises:
-        SchemaVersionError: The store has a newer schema than this package.
+        SchemaVersionError: The store has a schema of another version; nothing was changed.
     """
     with store.write() as connection:
         connection.execute(store.sql("lock_schema"))
         found = _version(connection, store)
-        if found > SCHEMA_VERSION:
+        if found not in (0, SCHEMA_VERSION):
             raise SchemaVersionError(store.label, found, SCHEMA_VERSION)
         bare = connection.execution_options(no_parameters=True)  # a % in a script is no placeholder
         for statement in sqlfiles.statements(sqlfiles.script(store.dialect.name)):

@@ -68,6 +68,11 @@ class Poller:
         """End, unless a job has come in."""
         return workers.stop_if_idle(self._store, self.worker_key)
 
+    @property
+    def heartbeat_in(self) -> float:
+        """Seconds until the lease is to be renewed."""
+        return max(0.0, self._heartbeat_due - _clock())
+
     def keep_alive(self) -> bool:
         """Renew the lease when it is time, and clean up for others; False when this worker was taken for dead."""
         now = _clock()

@@ -122,7 +122,7 @@ class Supervisor:
             return TAIL_SECONDS
         if now - self._last_work < 1 or any(child.stopping for child in self._pool.children.values()):
             return _BUSY_SECONDS
-        return max(0.0, min(LOOK_SECONDS, self._dispatcher.look_due - now))
+        return max(0.0, min(LOOK_SECONDS, self._dispatcher.look_due - now, self._poller.heartbeat_in))
 
     def _hear(self) -> None:
         try:

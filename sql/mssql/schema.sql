@@ -34,10 +34,10 @@ IF OBJECT_ID('rx.schema_version', 'U') IS NULL
     );
 GO
 
--- Tables of a newer rxsql are left alone: nothing below is run then.
-IF EXISTS (SELECT 1 FROM rx.schema_version WHERE version > 1)
+-- Tables of another version are left alone: nothing below is run then.
+IF EXISTS (SELECT 1 FROM rx.schema_version WHERE version <> 2)
 BEGIN
-    RAISERROR (N'Schema rx is of a newer version than this script; nothing was changed.', 16, 1);
+    RAISERROR (N'Schema rx is of another version than this script; nothing was changed.', 16, 1);
     SET NOEXEC ON;
 END;
 GO
@@ -267,6 +267,6 @@ IF OBJECT_ID('rx.crash_rows', 'U') IS NULL
     );
 GO
 
-IF NOT EXISTS (SELECT 1 FROM rx.schema_version WHERE version = 1)
-    INSERT INTO rx.schema_version (version) VALUES (1);
+IF NOT EXISTS (SELECT 1 FROM rx.schema_version WHERE version = 2)
+    INSERT INTO rx.schema_version (version) VALUES (2);
 GO

@@ -213,5 +213,5 @@ ALTER TABLE rx.results ALTER COLUMN job_key SET STATISTICS 0;
 ALTER TABLE rx.console_chunks ALTER COLUMN job_key SET STATISTICS 0;
 ALTER TABLE rx.inputs ALTER COLUMN job_key SET STATISTICS 0;
 
-INSERT INTO rx.schema_version (version) VALUES (1)
+INSERT INTO rx.schema_version (version) VALUES (2)
 ON CONFLICT (version) DO NOTHING;

@@ -200,4 +200,4 @@ CREATE TABLE IF NOT EXISTS crash_rows (
     CONSTRAINT pk_crash_rows PRIMARY KEY (job_key, task, run, attempt)
 );
 
-INSERT OR IGNORE INTO schema_version (version) VALUES (1);
+INSERT OR IGNORE INTO schema_version (version) VALUES (2);

@@ -5,15 +5,21 @@ from __future__ import annotations
 import datetime as dt
 import decimal
 import math
-import uuid
+import re
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from rxsql.scripts.sqltime import SqlTime
 
-ID = uuid.UUID("01234567-89ab-cdef-0123-456789abcdef")
-INDIA = dt.timezone(dt.timedelta(hours=5, minutes=30))
+README = Path(__file__).parents[2] / "README.md"
+
+
+def blocks(language: str) -> list[str]:
+    """Return the README's blocks of a language."""
+    text = README.read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
 def every_type() -> pd.DataFrame:

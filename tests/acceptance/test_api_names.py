@@ -33,7 +33,8 @@ SIGNATURES = {
     "rx_cancel_job": "(job_info, console_output=False)",
     "rx_cleanup_jobs": "(job_info_list, force=False, verbose=True)",
 }
-NAMES = {*SIGNATURES, "RxComputeContext", "RxRemoteJobStatus", "RxOptions", "rxg_last_pending_job"}
+ADDED = {"ScriptResult", "rx_execute_script", "rx_get_sql_loopback_connection_string"}
+NAMES = {*SIGNATURES, "RxComputeContext", "RxRemoteJobStatus", "RxOptions", "rxg_last_pending_job", *ADDED}
 
 
 def without_additions(signature: inspect.Signature) -> str:

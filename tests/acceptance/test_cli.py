@@ -29,7 +29,7 @@ ID = r"\d{8}-\d{6}-[0-9a-f]{8}"
 COMMAND = [sys.executable, "-m", "rxsql.cli"]
 COMMANDS = [
     *("demo", "run", "jobs", "status", "wait", "logs", "results", "cancel", "cleanup", "worker", "workers"),
-    *("db", "db init", "db status", "db script"),
+    *("db", "db init", "db status", "db script", "bench", "publish", "unpublish", "published"),
 ]
 Context = Callable[..., RxInSqlServer]
 
@@ -614,14 +614,14 @@ def test_db(store_path: Path) -> None:
     assert "rxsql db init" in before.stderr
     assert not store_path.exists()
 
-    assert rxsql("db", "init") == Ended(0, f"{store_path} now has schema version 1.\n", "")
-    assert rxsql("db", "init") == Ended(0, f"{store_path} has schema version 1.\n", "")
+    assert rxsql("db", "init") == Ended(0, f"{store_path} now has schema version 2.\n", "")
+    assert rxsql("db", "init") == Ended(0, f"{store_path} has schema version 2.\n", "")
     after = rxsql("db", "status")
     assert (after.code, after.stderr) == (0, "")
     assert dict(line.split(maxsplit=1) for line in after.stdout.splitlines()) == {
         "store": str(store_path),
         "dialect": "sqlite",
-        "schema": "version 1",
+        "schema": "version 2",
         "jobs": "none",
         "workers": "0 alive",
     }
@@ -633,8 +633,8 @@ def test_db_status_as_json(shelf: Shelf) -> None:
         "store": str(shelf.path),
         "dialect": "sqlite",
         "is_ready": True,
-        "schema_version": 1,
-        "expected_version": 1,
+        "schema_version": 2,
+        "expected_version": 2,
         "jobs": {"failed": 1, "finished": 1},
         "live_workers": 1,
     }

@@ -360,7 +360,9 @@ def test_the_query_in_the_shell_block_runs(shown: Shown) -> None:
         assert len(ran.stdout.splitlines()) == len(found)
 
 
-@pytest.mark.parametrize("name", ["jobs", "tasks", "console", "crashes", "workers", "job_progress", "queue_depth"])
+@pytest.mark.parametrize(
+    "name", ["jobs", "tasks", "console", "crashes", "workers", "job_progress", "queue_depth"]
+)
 def test_the_documented_columns_are_the_columns(store_path: Path, context: Any, name: str) -> None:
     """Each table and view that the README documents has exactly the columns listed there, in their order."""
     from rxsql.store.engine import open_store

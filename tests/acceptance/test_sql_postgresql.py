@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from sqlscripts import blocks
+
 from rxsql.client.publishing import publish
-from rxsql.store import install
+from rxsql.store import install, sqlfiles
 from rxsql.store.engine import Store, connect
 
 
@@ -239,3 +241,12 @@ def _as(url: str, name: str) -> Callable[[str], Any]:
             return connection.exec_driver_sql(statement).scalar()
 
     return ask
+
+
+def test_the_readmes_calls_do_what_they_say(ask: Callable[..., Any]) -> None:
+    """The README's statements submit a script, wait for it, and give its rows with their types."""
+    (block,) = blocks("postgresql")
+    submit, wait, fetch = sqlfiles.statements(block)
+    assert ask(submit) == "totals"
+    assert ask(wait) == "finished"
+    assert ask(fetch) == [(2.5, 25.0), (3.0, 30.0)]

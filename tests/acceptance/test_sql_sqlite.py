@@ -10,10 +10,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
-from conftest import wait_until
+from conftest import is_alive, wait_until
 
-from rxsql import rx_get_job_results
+from sqlscripts import blocks
+
+from rxsql import RxInSqlServer, rx_exec, rx_get_job_results, rx_get_job_status
 from rxsql.store.engine import open_store
 
 
@@ -57,8 +60,39 @@ def test_an_insert_submits_a_script(
         {"x": 2, "label": None, "y": 6, "ok": True},
     ]
     assert results(connection, "mine", "param") == [{"n": 2}]
+    shown = rxsql(
+        Path(), "results", "mine", "--store", connection.execute("PRAGMA database_list").fetchone()[2]
+    )
+    assert shown.returncode == 0, shown.stderr
+    assert "ü😀" in shown.stdout
     said = connection.execute("SELECT text FROM console WHERE job_id = 'mine'").fetchall()
     assert said == [("seen 2",)]
+
+
+def test_an_insert_cancels_a_job(
+    connection: sqlite3.Connection, start_worker: Any, store_url: str, tmp_path: Path
+) -> None:
+    """A job that runs is ended, with its code, by one INSERT; a job that has ended, or is not there, is an error."""
+    start_worker()
+    pid = tmp_path / "pid"
+
+    def hold(path: str) -> None:
+        import os
+        import pathlib
+        import time
+
+        pathlib.Path(path).write_text(str(os.getpid()))
+        time.sleep(600)
+
+    job = rx_exec(hold, path=str(pid), compute_context=RxInSqlServer(store_url, wait=False))
+    child = psutil.Process(int(wait_until(lambda: pid.exists() and pid.read_text())))
+    connection.execute("INSERT INTO cancel_job (job_id) VALUES (?)", (job.job_id,))
+    assert rx_get_job_status(job) == "canceled"
+    wait_until(lambda: not is_alive(child))
+    assert connection.execute("SELECT status FROM tasks").fetchall() == [("canceled",)]
+    for gone in (job.job_id, "nobody"):
+        with pytest.raises(sqlite3.IntegrityError, match="There is no open job of this job_id"):
+            connection.execute("INSERT INTO cancel_job (job_id) VALUES (?)", (gone,))
 
 
 def test_only_the_script_is_needed(
@@ -167,3 +201,14 @@ def test_what_cannot_be_published_is_named(store_path: Path, tmp_path: Path, tar
     refused = rxsql(tmp_path, "publish", target, "--store", str(store_path))
     assert refused.returncode == 1
     assert words in refused.stderr
+
+
+def test_the_readmes_insert_does_what_it_says(
+    connection: sqlite3.Connection, start_worker: Any, ended: Callable[[str], str]
+) -> None:
+    """The README's INSERT submits a script whose rows are the totals."""
+    start_worker()
+    (block,) = blocks("sqlite")
+    connection.execute(block)
+    assert ended("totals") == "finished"
+    assert results(connection, "totals") == [{"price": 2.5, "total": 25.0}, {"price": 3.0, "total": 30.0}]

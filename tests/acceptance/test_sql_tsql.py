@@ -23,6 +23,7 @@ from typing import Any
 import pytest
 import servers
 from conftest import wait_until
+from sqlscripts import blocks
 from support import scalar
 
 from rxsql.client.publishing import publish
@@ -233,3 +234,11 @@ def as_user(server: Store, name: str) -> Iterator[Any]:
         yield connection.cursor()
     finally:
         connection.close()
+
+
+def test_the_readmes_call_does_what_it_says(worker: None, cursor: Any) -> None:
+    """The README's call prints a message and returns the totals."""
+    (block,) = blocks("tsql")
+    answer = Answer(cursor, block)
+    assert answer.messages == ["rows: 2"]
+    assert sorted(answer.rows[0]) == [("jam", 3.0, 30.0), ("tea", 2.0, 20.0)]

@@ -16,10 +16,13 @@ from rxsql import (
     RxInSqlServer,
     RxRemoteJob,
     rx_cancel_job,
+    rx_cleanup_jobs,
     rx_exec,
+    rx_get_job_info,
     rx_get_job_output,
     rx_get_job_results,
     rx_get_job_status,
+    rx_get_jobs,
     rx_wait_for_job,
 )
 from rxsql.errors import NoWorkerWarning
@@ -41,8 +44,8 @@ def lossy(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     """Make the way to this test's database lossy: the answer to one commit does not arrive."""
     made: list[LossyProxy] = []
 
-    def make(marker: str) -> LossyProxy:
-        made.append(LossyProxy(server_url, tmp_path_factory.mktemp("p") / "s", marker))
+    def make(marker: str, *, cut: bool = False) -> LossyProxy:
+        made.append(LossyProxy(server_url, tmp_path_factory.mktemp("p") / "s", marker, cut=cut))
         return made[-1]
 
     yield make
@@ -138,6 +141,39 @@ def test_cancel_whose_answer_was_lost(server_url, lossy):
 
 
 # ------------------------------------------------------------------------------------------------- conflicts
+
+
+CALLS = {
+    "submit": ("INSERT INTO rx.jobs", lambda job: len(rx_exec(lambda: 1, compute_context=job.compute_context).job_id) > 0),
+    "status": ("SELECT rx.jobs.status", lambda job: rx_get_job_status(job) == "finished"),
+    "wait": ("SELECT rx.jobs.status", lambda job: rx_wait_for_job(job) is None),
+    "output": ("FROM rx.console_chunks", lambda job: rx_get_job_output(job) == "said\n"),
+    "results": ("FROM rx.results", lambda job: rx_get_job_results(job) == [5]),
+    "results taken": ("DELETE FROM rx.results", lambda job: rx_get_job_results(job, auto_cleanup=True) == [5]),
+    "list": ("rx.job_progress", lambda job: len(rx_get_jobs(job.compute_context, verbose=False)) == 1),
+    "info": ("rx.job_progress", lambda job: rx_get_job_info(job) is not None),
+    "cancel": ("FROM rx.jobs", lambda job: rx_cancel_job(job) is False),
+    "cleanup": ("DELETE FROM rx.results", lambda job: rx_cleanup_jobs(job, force=True, verbose=False) is None),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_server_that_goes_away_in_the_middle_of_a_call(server_url, lossy, start_worker_on, call, caplog):
+    """A connection cut at a statement of any call is made anew, with a line in the log, and the call does its work."""
+
+    def say():
+        print("said")
+        return 5
+
+    start_worker_on(server_url, slots=1)
+    job = rx_exec(say, compute_context=RxInSqlServer(server_url, wait=False, auto_cleanup=False))
+    rx_wait_for_job(job)
+    marker, works = CALLS[call]
+    proxy = lossy(marker, cut=True)
+    there = RxRemoteJob(RxInSqlServer(proxy.url, wait=False, auto_cleanup=False), job.job_id)
+    assert works(there)
+    assert proxy.lost.is_set()
+    assert "store.retry" in caplog.text
 
 
 def test_deadlock_is_tried_again(server_url, caplog):

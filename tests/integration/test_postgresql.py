@@ -35,6 +35,8 @@ from rxsql.store.tables import SCHEMA_VERSION
 
 RXSQL = str(Path(sys.executable).with_name("rxsql"))
 
+ROLES = ("rx_reader", "rx_client", "rx_worker", "rx_publisher", "rx_caller", "rx_scripter")
+
 
 class Server:
     """The server as its administrator sees it, in the database of one test.
@@ -193,19 +195,18 @@ def test_reader_may_look_but_not_submit(server):
 
 
 @pytest.mark.parametrize(
-    ("version", "remedy"), [(SCHEMA_VERSION + 1, "Upgrade rxsql here"), (0, "rxsql db init")]
+    ("version", "remedy"), [(SCHEMA_VERSION + 1, "Upgrade rxsql here"), (1, "before the first release")]
 )
 def test_schema_of_another_version(server, version, remedy):
-    """A newer schema asks for a newer package, an older one for `rxsql db init`; nothing is changed."""
+    """A newer schema asks for a newer package, an older one for another store; nothing is changed."""
     server.run(f"UPDATE rx.schema_version SET version = {version}")
     with pytest.raises(SchemaVersionError, match=remedy):
         rx_exec(lambda: 1, compute_context=RxInSqlServer(server.url))
     assert server.run("SELECT COUNT(*) FROM rx.jobs") == 0
-    if version > SCHEMA_VERSION:
-        store = connect(server.url)
-        with pytest.raises(SchemaVersionError, match=remedy):
-            install.install(store)
-        store.close()
+    store = connect(server.url)
+    with pytest.raises(SchemaVersionError, match=remedy):
+        install.install(store)
+    store.close()
 
 
 def test_database_without_schema(bare):
@@ -313,15 +314,14 @@ def test_installing_twice_keeps_rows_and_grants(server):
     assert rx_get_job_status(job) == "queued"
 
 
+ROLES = ("rx_reader", "rx_client", "rx_worker", "rx_publisher", "rx_caller", "rx_scripter")
+
+
 def test_installer_that_may_not_make_roles(bare):
     """Without CREATEROLE the tables are made and the owner can use them; where the roles exist, they get their grants."""
     owner = bare.login()
     bare.run(f"GRANT CREATE ON DATABASE {sa.make_url(bare.url).database} TO {name_of(owner)}")
-    for role in (
-        "rx_reader",
-        "rx_client",
-        "rx_worker",
-    ):  # other tests' databases are gone, and their grants with them
+    for role in ROLES:  # other tests' databases are gone, and their grants with them
         bare.run(f"DROP ROLE IF EXISTS {role}")
     store = connect(owner)
     warned: list[str] = []
@@ -338,7 +338,7 @@ def test_installer_that_may_not_make_roles(bare):
     assert scalar(store, "SELECT COUNT(*) FROM pg_roles WHERE rolname LIKE 'rx_%%'") == 0
     with pytest.warns(NoWorkerWarning):
         rx_exec(lambda: 1, compute_context=RxInSqlServer(owner, wait=False))
-    bare.run("CREATE ROLE rx_reader", "CREATE ROLE rx_client", "CREATE ROLE rx_worker")
+    bare.run(*(f"CREATE ROLE {role}" for role in ROLES))
     install.install(store)
     store.close()
     assert len(rx_get_jobs(RxInSqlServer(bare.login("rx_client")), verbose=False)) == 1
@@ -360,7 +360,7 @@ def test_uninstall(server):
         elsewhere = connect(sa.make_url(server.url).set(database=other).render_as_string(hide_password=False))
         install.install(elsewhere)
         server.run(*sqlfiles.statements(script))
-        assert server.run("SELECT COUNT(*) FROM pg_roles WHERE rolname LIKE 'rx_%%'") == 3
+        assert server.run("SELECT COUNT(*) FROM pg_roles WHERE rolname LIKE 'rx_%%'") == len(ROLES)
         assert install.installed_version(elsewhere) == SCHEMA_VERSION
         assert install.installed_version(store) == 0
         elsewhere.close()
@@ -380,7 +380,7 @@ def test_script_runs_as_a_person_would_run_it(bare):
         raw: Any = connection.connection.driver_connection
         for _ in range(2):
             raw.execute(script)  # one text of many statements, as psql -f -1 sends it
-    assert bare.run("SELECT COUNT(*) FROM pg_roles WHERE rolname LIKE 'rx_%%'") == 3
+    assert bare.run("SELECT COUNT(*) FROM pg_roles WHERE rolname LIKE 'rx_%%'") == len(ROLES)
     assert bare.run("SELECT HAS_TABLE_PRIVILEGE('rx_client', 'rx.job_progress', 'SELECT')")
 
 

@@ -30,20 +30,23 @@ def test_empty_file_becomes_a_store_and_stays_one(tmp_path):
     assert install.installed_version(store) == 0
     install.install(store)
     submit(store)
-    assert install.install(store) == install.installed_version(store) == 1
+    assert install.install(store) == install.installed_version(store) == 2
     assert jobs.job_status(store, "j") == "queued"
     store.close()
 
 
-def test_newer_schema_is_refused(tmp_path):
-    """A store of a newer rxsql is an error that names both versions and the remedy, and stays untouched."""
+@pytest.mark.parametrize(
+    ("version", "remedy"), [(99, "99.*pip install --upgrade rxsql"), (1, "1.*Name another store")]
+)
+def test_schema_of_another_version_is_refused(tmp_path, version, remedy):
+    """A store of another rxsql is an error that names both versions and the remedy, and stays untouched."""
     path = tmp_path / "jobs.db"
     open_store(str(path)).close()
     with sqlite3.connect(path) as connection:
-        connection.execute("UPDATE schema_version SET version = 99")
+        connection.execute(f"UPDATE schema_version SET version = {version}")
     connection.close()
     fresh = connect(str(path))
-    with pytest.raises(SchemaVersionError, match="99.*pip install --upgrade rxsql"):
+    with pytest.raises(SchemaVersionError, match=remedy):
         install.install(fresh)
     fresh.close()
 

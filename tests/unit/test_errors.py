@@ -61,12 +61,13 @@ def test_an_error_is_caught_by_the_built_in_of_its_kind(
     assert issubclass(kind, builtin)
 
 
-def test_a_newer_store_asks_for_an_upgrade_and_an_older_one_for_init() -> None:
+def test_a_newer_store_asks_for_an_upgrade_and_an_empty_one_for_init() -> None:
     """The message names both versions, and a next step that fits."""
-    newer, older = errors.SchemaVersionError("jobs.db", 7, 3), errors.SchemaVersionError("jobs.db", 0, 3)
+    newer, older, none = (errors.SchemaVersionError("jobs.db", found, 3) for found in (7, 1, 0))
     assert (newer.found, newer.expected) == (7, 3)
     assert all(fact in str(newer) for fact in ("jobs.db", "7", "3", "pip install --upgrade rxsql"))
-    assert "rxsql db init --store jobs.db" in str(older)
+    assert all(fact in str(older) for fact in ("jobs.db", "1", "3", "Name another store"))
+    assert "Run rxsql db init" in str(none)
 
 
 def test_an_unknown_job_is_named_with_its_store() -> None:

@@ -11,6 +11,7 @@ BEGIN
     SET NOCOUNT ON;
     DELETE FROM rx.results WHERE job_key = @job_key;
     DELETE FROM rx.console_chunks WHERE job_key = @job_key;
+    DELETE FROM rx.crash_rows WHERE job_key = @job_key;
     DELETE FROM rx.inputs WHERE job_key = @job_key;
     DELETE FROM rx.frames WHERE job_key = @job_key;
     DELETE FROM rx.scripts WHERE job_key = @job_key;

@@ -130,7 +130,7 @@ BEGIN
     EXEC rx.column_list @order_by, N'@input_data_1_order_by_columns', @order OUTPUT;
 
     -- A SELECT is run as it stands; what begins otherwise, as WITH does, where only a result set is expected.
-    IF @query NOT LIKE N'SELECT[^A-Z0-9_]%'
+    IF UPPER(LEFT(@query, 7)) NOT LIKE N'SELECT[^A-Z0-9_]'
         SET @query = CONCAT(N'EXEC (N''', REPLACE(CONCAT(@declared, @query), N'''', N''''''), N''')');
     SET @batch = CONCAT(
         N'SET NOCOUNT ON; ', @declared, N'

@@ -27,6 +27,8 @@ BEGIN
     SET XACT_ABORT ON;
     DECLARE @problem NVARCHAR(2000), @header NVARCHAR(MAX) = N'[]', @job_key BIGINT, @tasks INT;
     DECLARE @query NVARCHAR(MAX) = LTRIM(RTRIM(ISNULL(@input_data_1, N'')));
+    WHILE @query <> N'' AND LEFT(@query, 1) IN (N' ', NCHAR(10), NCHAR(13), NCHAR(9))
+        SET @query = STUFF(@query, 1, 1, N'');
     WHILE @query <> N'' AND RIGHT(@query, 1) IN (N';', N' ', NCHAR(10), NCHAR(13), NCHAR(9))
         SET @query = LEFT(@query, LEN(CONCAT(@query, N'|')) - 2);
 
@@ -99,23 +101,17 @@ BEGIN
         @script AS script,
         @input_data_1_name AS input_name,
         @output_data_1_name AS output_name,
-        CONCAT(
-            N'[',
+        COALESCE(
             (
                 SELECT
-                    STRING_AGG(
-                        CONCAT(
-                            CONVERT(NVARCHAR(MAX), N'{"name": "'),
-                            STRING_ESCAPE(given.name, 'json'),
-                            N'", "type": "',
-                            STRING_ESCAPE(given.declaration, 'json'), N'", "output": ',
-                            CASE WHEN given.is_output = 1 THEN N'true' ELSE N'false' END, N', "value": ',
-                            COALESCE(N'"' + STRING_ESCAPE(given.cell, 'json') + N'"', N'null'), N'}'
-                        ), N', '
-                    ) WITHIN GROUP (ORDER BY given.ordinal)
+                    given.name,
+                    given.declaration AS type,
+                    given.is_output AS output,
+                    given.cell AS value
                 FROM #rx_params AS given
-            ),
-            N']'
+                ORDER BY given.ordinal
+                FOR JSON PATH, INCLUDE_NULL_VALUES
+            ), N'[]'
         ) AS params;
     INSERT INTO rx.frames (job_key, direction, task, page, row_count, header, body)
     SELECT

@@ -41,6 +41,7 @@ AS $$
 BEGIN
     DELETE FROM rx.results WHERE job_key = wanted;
     DELETE FROM rx.console_chunks WHERE job_key = wanted;
+    DELETE FROM rx.crash_rows WHERE job_key = wanted;
     DELETE FROM rx.inputs WHERE job_key = wanted;
     DELETE FROM rx.frames WHERE job_key = wanted;
     DELETE FROM rx.scripts WHERE job_key = wanted;
