@@ -12,11 +12,14 @@ import os
 import sys
 import threading
 import time
+import weakref
 from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from _typeshed import ReadableBuffer
 
 _FLOOD_LINES, _FLOOD_SECONDS = 512, 0.005  # so many lines within so short a time are a flood
@@ -45,17 +48,29 @@ class AdaptiveBuffer(io.BufferedWriter):
 
     def __init__(self, fd: int) -> None:
         super().__init__(io.FileIO(fd, "w", closefd=False))
-        self.text = io.TextIOWrapper(self, encoding="utf-8", errors="backslashreplace", line_buffering=True)
+        self._text: Callable[[], io.TextIOWrapper | None] = lambda: None
         self._writes = 0
         self._since = 0.0
         self._calm: threading.Event | None = None  # there while lines go in blocks
         self._ticker: threading.Thread | None = None
 
+    def new_text(self) -> io.TextIOWrapper:
+        """Return the text stream above this."""
+        text = io.TextIOWrapper(self, encoding="utf-8", errors="backslashreplace", line_buffering=True)
+        # Weak, so that a stream that is replaced ends there and then, and with it what it could not write before.
+        self._text = weakref.ref(text)
+        return text
+
+    def _flush_text(self) -> None:
+        text = self._text()
+        if text is not None:
+            text.flush()
+
     def write(self, data: ReadableBuffer, /) -> int:
         """Take bytes: a line of the text stream, a block of it, or what somebody writes past it."""
         self._writes += 1
         if self._calm is not None:
-            self.text.flush()  # what was printed before this goes first
+            self._flush_text()  # what was printed before this goes first
         elif self._writes >= _FLOOD_LINES:
             self._judge()
         return super().write(data)
@@ -65,11 +80,12 @@ class AdaptiveBuffer(io.BufferedWriter):
         now = time.monotonic()
         is_flood = now - self._since < _FLOOD_SECONDS
         self._writes, self._since = 0, now
-        if not is_flood or not self.text.line_buffering:
+        text = self._text()
+        if not is_flood or text is None or not text.line_buffering:
             return
         _watch_for_ends()
         _flooded.add(self)
-        self.text.reconfigure(line_buffering=False)
+        text.reconfigure(line_buffering=False)
         self._calm = threading.Event()
         self._ticker = threading.Thread(target=self._tick, args=(self._calm,), daemon=True)
         self._ticker.start()
@@ -81,21 +97,22 @@ class AdaptiveBuffer(io.BufferedWriter):
                 if not self._writes:
                     self.settle()
                     return
-                self.text.flush()
+                self._flush_text()
                 self._writes = 0
 
     def settle(self) -> None:
         """Write out what waits, and go on line by line."""
-        calm, self._calm = self._calm, None
-        if calm is None:
-            return
-        calm.set()
+        if self._calm is not None:
+            self._calm.set()
+        if self._ticker is not None and self._ticker is not threading.current_thread():
+            self._ticker.join()  # it may be writing; and a process that forks should have one thread
+            self._ticker = None
+        self._calm, self._writes = None, 0
+        text = self._text()
+        if text is not None:
+            with suppress(ValueError, OSError):
+                text.reconfigure(line_buffering=True)
         _flooded.discard(self)
-        self._writes = 0
-        if self._ticker is not threading.current_thread() and self._ticker is not None:
-            self._ticker.join()  # a process that forks should have one thread
-        with suppress(ValueError, OSError):
-            self.text.reconfigure(line_buffering=True)
 
 
 class Streams:
@@ -113,7 +130,7 @@ class Streams:
         settle()
         for number, fd in enumerate(self._fds, start=1):
             os.dup2(fd, number)
-        self._mine = tuple(AdaptiveBuffer(number).text for number in (1, 2))
+        self._mine = tuple(AdaptiveBuffer(number).new_text() for number in (1, 2))
         sys.stdout, sys.stderr = self._mine
         sys.__stdout__, sys.__stderr__ = self._mine  # type: ignore[misc]
 
