@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from rxsql.client.runs import Runs
 
 
+_SMALL = 2**20  # within any limit: they count in MB
 _RECENT_SECONDS = 1.0  # a worker that was there so short a time ago can be started
 
 
@@ -125,12 +126,13 @@ def _tasks(plan: Runs, chunk: int, most: int) -> list[NewTask]:
     """Cut the runs into tasks, each with the arguments of its runs as one payload."""
     dumper = payload.Dumper()
     tasks = []
+    differ = plan.differ
     with payload.by_value():
         for first in range(0, len(plan), chunk):
             own = plan.own[first : first + chunk]
-            body = None
-            if plan.differ:
-                body = payload.checked(_dump_rows(dumper, own, first), most, _input_of(first, len(own)))
+            body = _dump_rows(dumper, own, first) if differ else None
+            if body is not None and len(body) > _SMALL:
+                payload.checked(body, most, _input_of(first, len(own)))
             tasks.append(NewTask(first_run=first, run_count=len(own), input=body))
     return tasks
 

@@ -37,9 +37,9 @@ class Header:
 
 def frame(body: bytes, details: Mapping[str, str] | None = None) -> bytes:
     """Put `body` behind a header, compressed where that pays."""
+    if len(body) < _COMPRESS_ABOVE and not details:  # as most are, by the hundred thousand
+        return _USUAL_HEAD + _CHECKSUM.pack(zlib.crc32(body, _USUAL_CHECKSUM)) + body
     codec, packed = _compress(body)
-    if codec == _PLAIN and not details:  # as most are, by the hundred thousand
-        return b"".join((_USUAL_HEAD, _CHECKSUM.pack(zlib.crc32(packed, _USUAL_CHECKSUM)), packed))
     extra = json.dumps(details).encode() if details else b""
     head = _HEAD.pack(MAGIC, codec, *_HERE, len(extra))
     checksum = zlib.crc32(packed, zlib.crc32(extra, zlib.crc32(head)))
@@ -73,6 +73,16 @@ def body_of(payload: bytes | memoryview) -> bytes | memoryview:
         return zstandard.ZstdDecompressor().decompress(body)
     except (zstandard.ZstdError, MemoryError) as error:
         raise _damaged(str(error) or "it does not fit into memory") from None
+
+
+def small_body_of(payload: bytes | memoryview) -> bytes | None:
+    """Return the body of a whole frame as most are: small, not compressed, made by this Python; None of another."""
+    if len(payload) > _COMPRESS_ABOVE or payload[: _HEAD.size] != _USUAL_HEAD:
+        return None
+    start = _HEAD.size + _CHECKSUM.size
+    body = bytes(payload[start:])
+    is_whole = payload[_HEAD.size : start] == _CHECKSUM.pack(zlib.crc32(body, _USUAL_CHECKSUM))
+    return body if is_whole else None
 
 
 def _split(payload: bytes | memoryview) -> tuple[Header, memoryview]:

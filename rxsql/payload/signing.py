@@ -99,6 +99,15 @@ class Keyring:
             )
         return cls(keys, required=settings.require_signature)
 
+    @property
+    def signs(self) -> bool:
+        """Whether there is a key to sign with."""
+        return self._signer is not None
+
+    def ignores(self, stored: bytes) -> bool:
+        """Whether `unseal` returns these bytes as they are, wherever they belong."""
+        return not self._required and not stored.startswith(MAGIC)
+
     def __repr__(self) -> str:
         return f"Keyring({', '.join(self._keys) or 'no keys'}{', required' if self._required else ''})"
 

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import io
+import pickle
 from typing import TYPE_CHECKING, Any
 
 from rxsql.errors import PayloadError
-from rxsql.payload.frames import body_of, frame
+from rxsql.payload.frames import body_of, frame, small_body_of
 from rxsql.payload.modules import by_value
 from rxsql.payload.pickling import Pickler, Unpickler
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+
+# What every pickler makes the same bytes of, so that the quickest one will do.
+_PLAIN = frozenset({bool, bytes, float, int, str, type(None)})
+_STACK_GLOBAL = b"\x93"  # the only way to a name in what our picklers make
 
 
 class Dumper:
@@ -23,11 +29,20 @@ class Dumper:
 
     def dump(self, value: Any, details: Mapping[str, str] | None = None) -> bytes:
         """Return `value` as a frame; the pickler's own exception when it cannot be pickled."""
+        if _is_plain(value):
+            return frame(pickle.dumps(value, protocol=5), details)
         self._buffer.seek(0)
         self._buffer.truncate()
         self._pickler.clear_memo()
         self._pickler.dump(value)
         return frame(self._buffer.getvalue(), details)
+
+
+def _is_plain(value: Any) -> bool:
+    kind = type(value)
+    if kind is dict:
+        return _PLAIN.issuperset(map(type, value.values())) and _PLAIN.issuperset(map(type, value))
+    return kind in _PLAIN
 
 
 def dump(value: Any, details: Mapping[str, str] | None = None) -> bytes:
@@ -53,8 +68,11 @@ def load(payload: bytes | memoryview) -> Any:
         PayloadError: The frame is damaged (nothing was unpickled), or its value cannot be rebuilt here.
         ImportError: The value needs a module that is missing here.
     """
-    body = body_of(payload)
+    small = small_body_of(payload)
+    body = body_of(payload) if small is None else small
     try:
+        if small is not None and _STACK_GLOBAL not in small:
+            return pickle.loads(small)
         return Unpickler(io.BytesIO(body)).load()
     except ImportError:
         raise

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -229,7 +228,12 @@ def _insert_results(connection: Connection, store: Store, outcomes: Sequence[Run
 def _insert_console(connection: Connection, store: Store, chunks: Sequence[ConsoleChunk]) -> None:
     rows = [
         {
-            **asdict(chunk),
+            "job_key": chunk.job_key,
+            "task": chunk.task,
+            "run": chunk.run,
+            "attempt": chunk.attempt,
+            "stream": chunk.stream,
+            "first_line": chunk.first_line,
             "lines": _lines(chunk.lines),
             "partial": int(chunk.partial),
         }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import importlib
 import json
 import os
@@ -11,58 +10,20 @@ import resource
 import signal
 import sys
 import time
-from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from rxsql import payload
 from rxsql.errors import LimitError, ScriptError
 from rxsql.worker import wire
+from rxsql.worker.streams import Streams
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Sequence
-    from typing import TextIO
 
 _PLAIN = (int, float, str, bytes, bool, type(None))
-_LIBC = ctypes.CDLL(None)  # loaded before the fork, once for all
 _OWN_FRAMES = 1  # frames of this module above the user's in a traceback
-
-
-class Streams:
-    """Standard output and error as files that the supervisor reads while they grow."""
-
-    def __init__(self, stdout_fd: int, stderr_fd: int) -> None:
-        self._fds = (stdout_fd, stderr_fd)
-        self._mine: tuple[TextIO, ...] = ()
-        self.restore()
-
-    def restore(self) -> None:
-        """Put the streams back where they belong, whatever user code did to them."""
-        for number, fd in enumerate(self._fds, start=1):
-            os.dup2(fd, number)
-        self._mine = tuple(
-            open(number, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)  # noqa: SIM115
-            for number in (1, 2)
-        )
-        sys.stdout, sys.stderr = self._mine
-        sys.__stdout__, sys.__stderr__ = self._mine  # type: ignore[misc, assignment]
-
-    def sizes(self) -> tuple[int, int]:
-        """Flush everything, C's buffers included; return how much was written to each stream."""
-        if (sys.stdout, sys.stderr) != self._mine or any(stream.closed for stream in self._mine):
-            with suppress(Exception):
-                sys.stdout.flush()
-            with suppress(Exception):
-                sys.stderr.flush()
-            self.restore()
-        try:
-            self._mine[0].flush()
-            self._mine[1].flush()
-        except OSError:  # the descriptor was closed or replaced under the stream
-            self.restore()
-        _LIBC.fflush(None)
-        return os.fstat(self._fds[0]).st_size, os.fstat(self._fds[1]).st_size
 
 
 class Job:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from rxsql.worker.capture import Quota, RunConsole
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from rxsql.models import Task
     from rxsql.worker.exits import Exit
 
@@ -30,8 +32,10 @@ class Dispatch:
     refused: str | None = None  # why no child may have it
 
     @classmethod
-    def of(cls, number: int, task: Task, done: set[int], body: bytes, quota: Quota) -> Dispatch:
+    def of(cls, number: int, task: Task, done: Collection[int], body: bytes, quota: Quota) -> Dispatch:
         """Return a task's dispatch, without the runs that are done."""
+        if task.run_count == 1 and not done:  # as most are
+            return cls(number, task, deque((task.first_run,)), body, quota=quota)
         runs = deque(run for run in range(task.first_run, task.first_run + task.run_count) if run not in done)
         return cls(number, task, runs, body, quota=quota)
 
@@ -39,9 +43,9 @@ class Dispatch:
     def done_runs(self) -> tuple[int, ...]:
         """The task's runs that are not to be run (again)."""
         task = self.task
-        waiting = set(self.runs)
-        if len(waiting) == task.run_count:
+        if len(self.runs) == task.run_count:
             return ()
+        waiting = set(self.runs)
         return tuple(
             run for run in range(task.first_run, task.first_run + task.run_count) if run not in waiting
         )

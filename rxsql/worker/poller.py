@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("rxsql.worker")
 _LOOK_LIMIT = 1000
+_UNLIMITED = Quota()
 _DELETED = b"(deleted)"  # neither a payload nor pages: the run fails and says so
 
 
@@ -155,10 +156,12 @@ class Poller:
             body = self._input(item, task, body)
         except SignatureError as error:
             refused = f"SignatureError: {error}"
-        quota = Quota(self._settings.console_bytes)
-        dispatch = Dispatch.of(self._next_number, task, set(done), body or b"", quota)
-        failed = [error for error in done.values() if error is not None]
-        dispatch.failed_runs, dispatch.error = len(failed), next(iter(failed), None)
+        limit = self._settings.console_bytes
+        quota = Quota(limit) if limit else _UNLIMITED
+        dispatch = Dispatch.of(self._next_number, task, done, body or b"", quota)
+        if done:
+            failed = [error for error in done.values() if error is not None]
+            dispatch.failed_runs, dispatch.error = len(failed), next(iter(failed), None)
         dispatch.refused = refused
         return dispatch
 
@@ -167,14 +170,18 @@ class Poller:
             return b""
         if body is None:
             return _DELETED
-        if item.kind is not JobKind.FUNCTION:
+        if item.kind is not JobKind.FUNCTION or (type(body) is bytes and self._keyring.ignores(body)):
             return body
         subject = signing.task_input(item.job_id, task.task, task.first_run, task.run_count)
         return self._keyring.unseal(body, subject)
 
     def sealed(self, item: WorkItem, outcome: Outcome) -> Outcome:
         """Return an outcome with its payload signed, where there is a key."""
-        if outcome.value is None or (item.kind is not JobKind.FUNCTION and not outcome.failed):
+        if (
+            outcome.value is None
+            or not self._keyring.signs
+            or (item.kind is not JobKind.FUNCTION and not outcome.failed)
+        ):
             return outcome
         subject = signing.result(item.job_id, outcome.run, failed=outcome.failed)
         return replace(outcome, value=self._keyring.seal(outcome.value, subject))

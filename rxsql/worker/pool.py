@@ -116,6 +116,11 @@ class Child:
         """Return how much it has written to stdout and stderr so far."""
         return self.captures[0].size(), self.captures[1].size()
 
+    @property
+    def positions(self) -> tuple[int, int]:
+        """How much of its stdout and stderr has been read."""
+        return self.captures[0].position, self.captures[1].position
+
     def stacks(self) -> str | None:
         """Return where its Python threads were when it died, if it could still tell."""
         return os.pread(self._stacks, _STACK_BYTES, 0).decode(errors="replace") or None

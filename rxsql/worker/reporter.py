@@ -173,6 +173,8 @@ class Reporter:
         self, child: Child, dispatch: Dispatch, ends: tuple[int, int], *, final: bool = False
     ) -> None:
         """Note what a child wrote up to these positions as the output of the run it is in."""
+        if dispatch.console is None and ends == child.positions:
+            return
         for stream, capture in enumerate(child.captures):
             data = dispatch.quota.take(capture, ends[stream], final=final)
             if not data and dispatch.console is None:

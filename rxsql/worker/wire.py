@@ -12,7 +12,7 @@ import os
 import socket
 import struct
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import IO
 
 INLINE = 64 * 1024  # larger bodies travel as a file
@@ -117,7 +117,7 @@ class Message:
     """A received packet: the packet itself, and the large body where one came with it."""
 
     packet: bytes
-    body: memoryview = field(default_factory=lambda: memoryview(b""))
+    body: memoryview = memoryview(b"")  # noqa: RUF009 - it cannot be changed
 
     @property
     def kind(self) -> bytes:
@@ -169,7 +169,7 @@ def parse_outcome(message: Message) -> OutcomeMessage:
     _, number, run, flags, seconds, stdout_end, stderr_end, error, trace = _OUTCOME.unpack_from(
         message.packet, 1
     )
-    body = message.rest(1 + _OUTCOME.size)
+    body = message.body if message.packet[0] else message.packet[1 + _OUTCOME.size :]
     payload = bytes(body[error + trace :]) if flags & 2 else None
     texts = bytes(body[: error + trace])
     return OutcomeMessage(

@@ -144,16 +144,25 @@ def test_cancel_whose_answer_was_lost(server_url, lossy):
 
 
 CALLS = {
-    "submit": ("INSERT INTO rx.jobs", lambda job: len(rx_exec(lambda: 1, compute_context=job.compute_context).job_id) > 0),
+    "submit": (
+        "INSERT INTO rx.jobs",
+        lambda job: len(rx_exec(lambda: 1, compute_context=job.compute_context).job_id) > 0,
+    ),
     "status": ("SELECT rx.jobs.status", lambda job: rx_get_job_status(job) == "finished"),
     "wait": ("SELECT rx.jobs.status", lambda job: rx_wait_for_job(job) is None),
     "output": ("FROM rx.console_chunks", lambda job: rx_get_job_output(job) == "said\n"),
     "results": ("FROM rx.results", lambda job: rx_get_job_results(job) == [5]),
-    "results taken": ("DELETE FROM rx.results", lambda job: rx_get_job_results(job, auto_cleanup=True) == [5]),
+    "results taken": (
+        "DELETE FROM rx.results",
+        lambda job: rx_get_job_results(job, auto_cleanup=True) == [5],
+    ),
     "list": ("rx.job_progress", lambda job: len(rx_get_jobs(job.compute_context, verbose=False)) == 1),
     "info": ("rx.job_progress", lambda job: rx_get_job_info(job) is not None),
     "cancel": ("FROM rx.jobs", lambda job: rx_cancel_job(job) is False),
-    "cleanup": ("DELETE FROM rx.results", lambda job: rx_cleanup_jobs(job, force=True, verbose=False) is None),
+    "cleanup": (
+        "DELETE FROM rx.results",
+        lambda job: rx_cleanup_jobs(job, force=True, verbose=False) is None,
+    ),
 }
 
 

@@ -37,7 +37,11 @@ def _table(count: int) -> Any:
     import pandas as pd  # noqa: PLC0415 - an optional library, and slow to import
 
     numbers = range(count)
-    kinds: tuple[Any, ...] = (lambda n, c: n * c, lambda n, c: n / (c + 1), lambda n, c: f"text {n % 1000} of {c}")
+    kinds: tuple[Any, ...] = (
+        lambda n, c: n * c,
+        lambda n, c: n / (c + 1),
+        lambda n, c: f"text {n % 1000} of {c}",
+    )
     return pd.DataFrame(
         {f"column_{c}": [kinds[c % len(kinds)](number, c) for number in numbers] for c in range(_COLUMNS)}
     )

@@ -1,13 +1,21 @@
-"""Many rows as three parameters: SQL Server takes neither arrays nor, at a bearable price, thousands of parameters."""
+"""Many rows in one statement: several at once where rows are cheap, else all of them as three parameters.
+
+SQL Server takes neither arrays nor, at a bearable price, thousands of parameters.
+"""
 
 from __future__ import annotations
 
 import json
+import re
+from itertools import chain
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+ROWS_AT_ONCE = 16  # of a grouped statement; few enough that large values among them do not fill the memory
+_PARAMETER = re.compile(r":(\w+)")
 _MOST_ROWS = 1000  # of one statement
 _MOST_LENGTH = 8_000_000  # bytes and characters of one statement, unless one row has more
 
@@ -81,3 +89,25 @@ class _Part:
             "bytes": b"".join(self._bytes),
             "texts": "".join(self._texts),
         }
+
+
+def grouped(statement: str, rows: Sequence[Mapping[str, Any]]) -> tuple[str, Iterator[list[Any]]]:
+    """Return a statement that inserts `ROWS_AT_ONCE` rows, and its parameters, for one that inserts a row by names.
+
+    Args:
+        statement: INSERT ... VALUES with named parameters.
+        rows: The rows; their number is a multiple of `ROWS_AT_ONCE`.
+
+    Example:
+        >>> insert, parameters = grouped("INSERT INTO t (a, b) VALUES (:a, :b)", [{"b": 1, "a": 2}] * 16)
+        >>> insert[:44]
+        'INSERT INTO t (a, b) VALUES (?, ?), (?, ?), '
+        >>> next(parameters)[:4]
+        [2, 1, 2, 1]
+    """
+    head, _, row = statement.partition("VALUES")
+    names = _PARAMETER.findall(row)
+    values = ", ".join([f"({', '.join('?' * len(names))})"] * ROWS_AT_ONCE)
+    of_row = itemgetter(*names)
+    groups = (rows[start : start + ROWS_AT_ONCE] for start in range(0, len(rows), ROWS_AT_ONCE))
+    return f"{head}VALUES {values}", (list(chain.from_iterable(map(of_row, group))) for group in groups)
