@@ -13,4 +13,6 @@ def readable(text: str) -> str: ...
 def readable(text: None) -> None: ...
 def readable(text: str | None) -> str | None:
     """Return text without what no database takes as text: NUL characters, and halves of surrogate pairs."""
-    return text.replace("\0", _NUL).encode(errors="replace").decode() if text else text
+    if not text or (text.isascii() and "\0" not in text):
+        return text
+    return text.replace("\0", _NUL).encode(errors="replace").decode()

@@ -28,6 +28,7 @@ TAIL_SECONDS = 0.02  # between readings of the captured output
 _GATHER_SECONDS = 0.004  # how long outcomes wait for others while children are at work, at least
 _GATHER_MOST_SECONDS = 0.1
 _GATHER_COUNT = 1000
+_GATHER_BYTES = 256 * 1024  # of console output
 
 
 class Reporter:
@@ -39,6 +40,7 @@ class Reporter:
         self._report = Report(number=0)
         self._outbox = Outbox()
         self._since = 0.0
+        self._console_bytes = 0
         self._tail_due = 0.0
         self._gather_seconds = _GATHER_SECONDS
         self.failures: dict[int, str] = {}  # job keys and the reasons for which the whole job fails
@@ -48,6 +50,8 @@ class Reporter:
         """Seconds until the report wants to be written; None when there is nothing to write."""
         if not self._report:
             return 0.0 if self._outbox else None
+        if self._console_bytes >= _GATHER_BYTES:
+            return 0.0
         return max(0.0, self._since + self._gather_seconds - time.monotonic())
 
     def ends_task_of(self, job_key: int) -> bool:
@@ -183,6 +187,7 @@ class Reporter:
             if chunk is not None:
                 self._note()
                 self._report.chunks.append(chunk)
+                self._console_bytes += len(data)
 
     def crash(self, child: Child, dispatch: Dispatch, end: Exit) -> None:
         """Note how a child ended that died in a run."""
@@ -209,6 +214,7 @@ class Reporter:
         if self._report and (now or self._is_due()):
             self._outbox.put(self._report)
             self._report = Report(number=0)
+            self._console_bytes = 0
         begun = time.monotonic()
         written = self._outbox.send(self._poller.write)
         if written is not None:  # a store that takes longer gets fewer and larger reports
