@@ -50,6 +50,8 @@ class Supervisor:
         self._hint_until = 0.0
         self._stops = 0
         self._trouble = 0
+        # Back soon enough after an outage to renew the lease before others take this worker for dead.
+        self._longest_pause = min(_LONGEST_PAUSE_SECONDS, settings.lease_seconds / 4)
         self._wakeup_fd: int | None = None
 
     def run(self) -> None:
@@ -82,7 +84,7 @@ class Supervisor:
         except StoreError as error:
             # What is not written stays in memory, and children work on.
             self._trouble += 1
-            pause = jittered(min(_LONGEST_PAUSE_SECONDS, 0.05 * 2**self._trouble))
+            pause = jittered(min(self._longest_pause, 0.05 * 2**self._trouble))
             log.warning("store.trouble retry_seconds=%.2f error=%s", pause, error)
             time.sleep(pause)
 
