@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
+    from rxsql.pages import Spool
+
 
 LAST_LINES = 10  # of the console, to be shown where a process died
 
@@ -238,14 +240,14 @@ class Crash:
 class RunOutcome:
     """An outcome with the task and attempt it belongs to, on its way into the store.
 
-    The value of a script's run is packed pages, not a payload.
+    What a script's run returned is pages of a table, and its outcome has no value then.
     """
 
     job_key: int
     task: int
     attempt: int
     outcome: Outcome
-    is_pages: bool = False
+    pages: Spool | None = None
 
 
 @dataclass(slots=True)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Sequence
 
+    from rxsql.pages import Spool
+
 _PLAIN = (int, float, str, bytes, bool, type(None))
 _OWN_FRAMES = 1  # frames of this module above the user's in a traceback
 
@@ -42,7 +44,7 @@ class Job:
         self.memory_mb: int = options["memory_mb"]
         self.payload_mb: int = options["payload_mb"]
         _limit_memory(self.memory_mb)
-        self.script: Callable[[bytes | memoryview], bytes] | None = None
+        self.script: Callable[[bytes | memoryview], Spool] | None = None
         self.own_frames = _OWN_FRAMES + 1
         if options.get("kind", "function") != "function":
             self.script = _prepare(options["kind"], shared_input, function)
@@ -61,7 +63,7 @@ class Job:
         return {**self._shared, **own}
 
 
-def _prepare(kind: str, spec: bytes, function: bytes) -> Callable[[bytes | memoryview], bytes]:
+def _prepare(kind: str, spec: bytes, function: bytes) -> Callable[[bytes | memoryview], Spool]:
     """Return what runs a job that SQL can submit; only what was published is unpickled."""
     from rxsql.scripts import runner  # noqa: PLC0415 - the jobs of rx_exec do without
 
@@ -175,7 +177,7 @@ class Runner:
     def _run(self, number: int, run: int, own: bytes | memoryview | Exception) -> None:
         begun, here = time.perf_counter(), os.getpid()
         text = trace = ""
-        body: bytes | None = None
+        body: bytes | Spool | None = None
         try:
             body = self._value(run, own)
             failed = False
@@ -199,7 +201,7 @@ class Runner:
             self._sock, wire.OutcomeMessage(number, run, failed, seconds, out, err, text, trace, body)
         )
 
-    def _value(self, run: int, own: bytes | memoryview | Exception) -> bytes:
+    def _value(self, run: int, own: bytes | memoryview | Exception) -> bytes | Spool:
         if isinstance(own, Exception):
             raise own
         if self._job.script is not None:

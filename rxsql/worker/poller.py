@@ -21,9 +21,10 @@ from rxsql.worker.dispatch import Dispatch
 from rxsql.worker.folders import sweep
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from rxsql.models import OpenJob, Outcome, Report, Task, WorkItem, Written
+    from rxsql.pages import Spool
     from rxsql.settings import Settings
     from rxsql.store.engine import Store
 
@@ -138,19 +139,23 @@ class Poller:
                 item.job_key, f"The row of task {strange[0].task} names runs that the job does not have."
             )
             return 0, []
-        apart: dict[int, bytes] = {}
+        apart: Mapping[int, bytes | Spool] = {}
         if item.has_inputs:
             wanted = [task.task for task in claimed if task.input is None]
-            read = tasks.task_inputs if item.kind is JobKind.FUNCTION else scripts.task_pages
-            apart = read(self._store, item.job_key, wanted) if wanted else {}
+            apart = self._apart(item, wanted) if wanted else {}
         return granted, [self._dispatch(item, task, apart.get(task.task)) for task in claimed]
 
-    def _dispatch(self, item: WorkItem, task: Task, apart: bytes | None) -> Dispatch:
+    def _apart(self, item: WorkItem, wanted: list[int]) -> Mapping[int, bytes | Spool]:
+        if item.kind is JobKind.FUNCTION:
+            return tasks.task_inputs(self._store, item.job_key, wanted)
+        return scripts.task_pages(self._store, item.job_key, wanted)
+
+    def _dispatch(self, item: WorkItem, task: Task, apart: bytes | Spool | None) -> Dispatch:
         self._next_number += 1
         done: dict[int, str | None] = {}
         if task.run_count > 1 and (task.attempt > 1 or item.max_attempts == 1):
             done = tasks.runs_with_results(self._store, item.job_key, task)
-        body = task.input if task.input is not None else apart
+        body: bytes | Spool | None = task.input if task.input is not None else apart
         refused = None
         try:
             body = self._input(item, task, body)
@@ -165,23 +170,19 @@ class Poller:
         dispatch.refused = refused
         return dispatch
 
-    def _input(self, item: WorkItem, task: Task, body: bytes | None) -> bytes:
+    def _input(self, item: WorkItem, task: Task, body: bytes | Spool | None) -> bytes | Spool:
         if not item.has_inputs:
             return b""
         if body is None:
             return _DELETED
-        if item.kind is not JobKind.FUNCTION or (type(body) is bytes and self._keyring.ignores(body)):
+        if not isinstance(body, bytes) or item.kind is not JobKind.FUNCTION or self._keyring.ignores(body):
             return body
         subject = signing.task_input(item.job_id, task.task, task.first_run, task.run_count)
         return self._keyring.unseal(body, subject)
 
     def sealed(self, item: WorkItem, outcome: Outcome) -> Outcome:
         """Return an outcome with its payload signed, where there is a key."""
-        if (
-            outcome.value is None
-            or not self._keyring.signs
-            or (item.kind is not JobKind.FUNCTION and not outcome.failed)
-        ):
+        if outcome.value is None or not self._keyring.signs:
             return outcome
         subject = signing.result(item.job_id, outcome.run, failed=outcome.failed)
         return replace(outcome, value=self._keyring.seal(outcome.value, subject))

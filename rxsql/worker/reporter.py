@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from rxsql.kinds import JobKind
 from rxsql.models import Crash, Outcome, Report, RunOutcome, TaskEnd
+from rxsql.pages import Spool
 from rxsql.worker import schedule, wire
 from rxsql.worker.outbox import Outbox
 
@@ -84,7 +85,8 @@ class Reporter:
 
     def _take(self, job: ActiveJob, child: Child, message: wire.Message) -> None:
         if message.kind == wire.OUTCOME:
-            self._outcome(job, child, wire.parse_outcome(message))
+            is_table = job.item.kind is not JobKind.FUNCTION
+            self._outcome(job, child, wire.parse_outcome(message, is_table=is_table))
         elif message.kind == wire.READY:
             child.ready = True
         elif message.kind == wire.BROKEN:
@@ -96,21 +98,25 @@ class Reporter:
             return
         self.capture(child, dispatch, (message.stdout_end, message.stderr_end), final=True)
         error = message.error if message.failed else None
-        if self.end_run(
-            job,
-            dispatch,
-            Outcome(message.run, message.payload, error, message.traceback or None),
-            message.seconds,
-        ):
+        pages = message.payload if isinstance(message.payload, Spool) else None
+        value = message.payload if isinstance(message.payload, bytes) else None
+        outcome = Outcome(message.run, value, error, message.traceback or None)
+        if self.end_run(job, dispatch, outcome, message.seconds, pages):
             del child.in_flight[dispatch.number]
 
-    def end_run(self, job: ActiveJob, dispatch: Dispatch, outcome: Outcome, seconds: float = 0.0) -> bool:
+    def end_run(
+        self,
+        job: ActiveJob,
+        dispatch: Dispatch,
+        outcome: Outcome,
+        seconds: float = 0.0,
+        pages: Spool | None = None,
+    ) -> bool:
         """Note the outcome of the run that a task is in; return whether the task has ended with it."""
         task = dispatch.task
         outcome = self._poller.sealed(job.item, outcome)
         self._note()
-        is_pages = job.item.kind is not JobKind.FUNCTION and not outcome.failed
-        self._report.outcomes.append(RunOutcome(task.job_key, task.task, task.attempt, outcome, is_pages))
+        self._report.outcomes.append(RunOutcome(task.job_key, task.task, task.attempt, outcome, pages))
         dispatch.next_run(seconds)
         if outcome.error is not None:
             dispatch.failed_runs += 1

@@ -15,6 +15,8 @@ import tempfile
 from dataclasses import dataclass
 from typing import IO
 
+from rxsql.pages import Descriptor, Spool
+
 INLINE = 64 * 1024  # larger bodies travel as a file
 _LARGEST = INLINE + 4096
 _ONE_FD = socket.CMSG_LEN(array.array("i").itemsize)
@@ -39,7 +41,7 @@ class TaskMessage:
     first_run: int
     run_count: int
     done_runs: tuple[int, ...]
-    input: bytes | memoryview
+    input: bytes | memoryview = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ class OutcomeMessage:
     stderr_end: int
     error: str
     traceback: str
-    payload: bytes | None
+    payload: bytes | Spool | None
 
 
 def send_job(sock: socket.socket, details: bytes, function: bytes, shared_input: bytes) -> None:
@@ -63,14 +65,14 @@ def send_job(sock: socket.socket, details: bytes, function: bytes, shared_input:
     _send(sock, head, function + shared_input)
 
 
-def send_task(sock: socket.socket, task: TaskMessage) -> None:
-    """Hand a task to a child.
+def send_task(sock: socket.socket, task: TaskMessage, own: bytes | Spool) -> None:
+    """Hand a task to a child, with its input.
 
     Raises:
         BlockingIOError: The child has enough to do.
     """
     head = _TASK.pack(TASK, task.number, task.first_run, task.run_count, len(task.done_runs))
-    _send(sock, head + struct.pack(f"<{len(task.done_runs)}I", *task.done_runs), task.input)
+    _send(sock, head + struct.pack(f"<{len(task.done_runs)}I", *task.done_runs), own)
 
 
 def send_outcome(sock: socket.socket, outcome: OutcomeMessage) -> None:
@@ -88,7 +90,10 @@ def send_outcome(sock: socket.socket, outcome: OutcomeMessage) -> None:
         len(error),
         len(trace),
     )
-    _send(sock, head, error + trace + (outcome.payload or b""))
+    if isinstance(outcome.payload, Spool):  # the table of a run that went well: no texts stand before it
+        _send(sock, head, outcome.payload)
+    else:
+        _send(sock, head, error + trace + (outcome.payload or b""))
 
 
 def send_text(sock: socket.socket, kind: bytes, text: str) -> None:
@@ -96,7 +101,12 @@ def send_text(sock: socket.socket, kind: bytes, text: str) -> None:
     _send(sock, kind, text.encode(errors="replace"))
 
 
-def _send(sock: socket.socket, head: bytes, body: bytes | memoryview) -> None:
+def _send(sock: socket.socket, head: bytes, body: bytes | memoryview | Spool) -> None:
+    if isinstance(body, Spool):
+        if body.file is not None:
+            socket.send_fds(sock, [b"\1" + head], [body.file.fd])
+            return
+        body = body.data
     if len(body) <= INLINE:
         sock.send(b"\0" + head + body)
         return
@@ -117,7 +127,7 @@ class Message:
     """A received packet: the packet itself, and the large body where one came with it."""
 
     packet: bytes
-    body: memoryview = memoryview(b"")  # noqa: RUF009 - it cannot be changed
+    file: Descriptor | None = None
 
     @property
     def kind(self) -> bytes:
@@ -126,7 +136,15 @@ class Message:
 
     def rest(self, start: int) -> memoryview:
         """Return what follows the packet's head, wherever it travelled."""
-        return self.body if self.packet[0] else memoryview(self.packet)[start:]
+        if self.file is None:
+            return memoryview(self.packet)[start:]
+        return memoryview(mmap.mmap(self.file.fd, 0, access=mmap.ACCESS_READ))
+
+    def pages(self, start: int, skipped: int) -> Spool:
+        """Return the table that follows the packet's head and so many bytes, without reading it."""
+        if self.file is None:
+            return Spool.of(self.packet[start + skipped :])
+        return Spool.received(self.file, skipped)
 
 
 def receive(sock: socket.socket, flags: int = 0) -> Message | None:
@@ -141,12 +159,9 @@ def receive(sock: socket.socket, flags: int = 0) -> Message | None:
         return None
     if not packet[0]:
         return Message(packet)
-    fds = array.array("i", ancillary[0][2])
-    try:
-        return Message(packet, memoryview(mmap.mmap(fds[0], 0, access=mmap.ACCESS_READ)))
-    finally:
-        for fd in fds:
-            os.close(fd)
+    first, *others = map(Descriptor, array.array("i", ancillary[0][2]))
+    del others  # which closes them
+    return Message(packet, first)
 
 
 def parse_job(message: Message) -> tuple[bytes, bytes, bytes]:
@@ -164,14 +179,18 @@ def parse_task(message: Message) -> TaskMessage:
     return TaskMessage(number, first_run, run_count, done_runs, message.rest(start + 4 * done))
 
 
-def parse_outcome(message: Message) -> OutcomeMessage:
-    """Return an outcome message."""
+def parse_outcome(message: Message, *, is_table: bool = False) -> OutcomeMessage:
+    """Return an outcome message; what a run of a script returned is a table."""
     _, number, run, flags, seconds, stdout_end, stderr_end, error, trace = _OUTCOME.unpack_from(
         message.packet, 1
     )
-    body = message.body if message.packet[0] else message.packet[1 + _OUTCOME.size :]
-    payload = bytes(body[error + trace :]) if flags & 2 else None
-    texts = bytes(body[: error + trace])
+    start = 1 + _OUTCOME.size
+    payload: bytes | Spool | None = None
+    texts = bytes(message.rest(start)[: error + trace]) if error + trace else b""
+    if is_table and not flags & 1:
+        payload = message.pages(start, error + trace)
+    elif flags & 2:
+        payload = bytes(message.rest(start)[error + trace :])
     return OutcomeMessage(
         number,
         run,
