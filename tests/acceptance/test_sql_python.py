@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from sqlscripts import every_type, same
 
 from rxsql import RxInSqlServer, rx_execute_script, rx_get_job_results, rx_wait_for_job
 from rxsql.errors import ArgumentsError, JobFailedError, NotSupportedError, ScriptError
+from rxsql.store.engine import Store
 
 
 @pytest.fixture(scope="module")
@@ -176,6 +178,27 @@ def test_a_large_table_passes_in_pages(where: RxInSqlServer, shared_path: Path) 
             "WHERE job_key = (SELECT MAX(job_key) FROM jobs) GROUP BY direction ORDER BY direction"
         ).all()
     assert [tuple(row) for row in pages] == [("in", 3, 25_000), ("out", 3, 25_000)]
+
+
+def _peak_kib(pid: int) -> int:
+    """The most memory that a process has had at once."""
+    (found,) = re.findall(r"^VmHWM:\s+(\d+) kB$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    return int(found)
+
+
+@pytest.mark.parametrize("any_url", ["sqlite", "postgresql"], indirect=True)
+def test_a_worker_has_no_table_in_memory(any_url: str, store: Store, start_worker_on: Any) -> None:
+    """A table of four times the rows takes no more of the supervisor's memory: it hands on page by page."""
+    supervisor = start_worker_on(any_url, slots=1, preload="pandas").pid
+    where = RxInSqlServer(any_url)
+    text = "t" * 300
+    peaks = []
+    for count in (15_000, 60_000):  # 13 and 54 MB
+        table = pd.DataFrame({f"column_{n}": [text] * count for n in range(3)})
+        result = run(where, "OutputDataSet = InputDataSet\nn = len(InputDataSet)", table, output_params=["n"])
+        assert (len(result.output), result.parameters) == (count, {"n": count})
+        peaks.append(_peak_kib(supervisor))
+    assert peaks[1] - peaks[0] < 16 * 1024
 
 
 def test_a_signed_script_runs_where_signatures_are_required_and_others_do_not(
