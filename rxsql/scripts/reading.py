@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from rxsql.errors import ScriptError
+from rxsql.pages import OUT
 from rxsql.scripts import columns as sql
 from rxsql.scripts.building import ColumnBuilder, converted, series_of
 from rxsql.scripts.columns import SqlColumn
@@ -86,6 +87,8 @@ def _rows(page: Page, width: int) -> list[Sequence[Any]]:
             return [[row.get(str(number)) for number in range(width)] for row in rows]
     except (ValueError, AttributeError) as error:
         raise ScriptError(f"Page {page.page} of the data is damaged: {error}.") from None
+    if page.direction == OUT:
+        width += 1  # the last cell of a row is its number
     if not isinstance(rows, list) or any(len(row) != width for row in rows):
         raise ScriptError(f"Page {page.page} of the data is damaged: its rows have not {width} cells each.")
     return rows

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rxsql.errors import ScriptError
-from rxsql.pages import Page
+from rxsql.pages import OUT, Page
 from rxsql.scripts.columns import MAX, SqlColumn, dump_header
 from rxsql.scripts.need import numpy, pandas
 
@@ -44,7 +44,8 @@ def pages_of(frame: DataFrame, direction: str) -> Iterator[Page]:
     step = max(1, min(PAGE_ROWS, PAGE_CELLS // max(1, len(columns))))
     first = number = 0
     while first < len(frame) or not number:
-        rows = _rows(columns, first, min(first + step, len(frame)))
+        numbers = range(first, min(first + step, len(frame)))
+        rows = _rows(columns, numbers, are_numbered=direction == OUT)
         body = _json(rows)
         if len(body) > PAGE_CHARACTERS and len(rows) > 1:  # wide ones: fewer at once
             step = max(1, len(rows) // 2)
@@ -53,10 +54,11 @@ def pages_of(frame: DataFrame, direction: str) -> Iterator[Page]:
         first, number = first + len(rows), number + 1
 
 
-def _rows(columns: Sequence[_Column], first: int, end: int) -> list[tuple[Any, ...]]:
-    if not columns:
-        return [()] * (end - first)
-    return list(zip(*(column.cells(column.series.iloc[first:end]) for column in columns), strict=True))
+def _rows(columns: Sequence[_Column], numbers: range, *, are_numbered: bool) -> list[tuple[Any, ...]]:
+    cells = [column.cells(column.series.iloc[numbers.start : numbers.stop]) for column in columns]
+    if are_numbered:
+        return list(zip(*cells, numbers, strict=True))
+    return list(zip(*cells, strict=True)) if cells else [()] * len(numbers)
 
 
 def page_of_values(values: Sequence[tuple[SqlColumn, Any]], direction: str) -> Page:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 import pandas as pd
@@ -9,11 +10,11 @@ import pytest
 
 from rxsql import pages
 from rxsql.errors import ScriptError
-from rxsql.pages import OUT, Descriptor, Page, Spool, unpack
+from rxsql.pages import IN, OUT, Descriptor, Page, Spool, unpack
 from rxsql.scripts import reading, writing
 from rxsql.scripts.columns import SqlColumn, dump_header
 
-SOME = [Page(OUT, number, 1, '[["ü", "int", null, null]]', f"[[{number}]]") for number in range(5)]
+SOME = [Page(IN, number, 1, '[["ü", "int", null, null]]', f"[[{number}]]") for number in range(5)]
 
 
 @pytest.fixture(params=["memory", "file"])
@@ -67,7 +68,7 @@ def test_what_is_no_page_is_said(place: str) -> None:
 
 def _frame(type_name: str, *parts: str) -> pd.DataFrame:
     header = dump_header([SqlColumn("x", type_name)])
-    return reading.frame_of(Page(OUT, number, 2, header, part) for number, part in enumerate(parts))
+    return reading.frame_of(Page(IN, number, 2, header, part) for number, part in enumerate(parts))
 
 
 @pytest.mark.parametrize(
@@ -125,4 +126,5 @@ def test_wide_rows_make_small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     made = list(writing.pages_of(table, OUT))
     assert [page.page for page in made] == list(range(len(made)))
     assert all(len(page.body) <= 1_000 or page.row_count == 1 for page in made)
+    assert [row[-1] for page in made for row in json.loads(page.body)] == list(range(len(table)))
     assert reading.frame_of(made)["x"].tolist() == table["x"].tolist()

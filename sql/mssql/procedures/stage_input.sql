@@ -63,6 +63,7 @@ BEGIN
     SET NOCOUNT ON;
     DECLARE @problem NVARCHAR(2000), @columns NVARCHAR(MAX), @names NVARCHAR(MAX), @cells NVARCHAR(MAX);
     DECLARE @declared NVARCHAR(MAX), @keys NVARCHAR(MAX), @order NVARCHAR(MAX), @batch NVARCHAR(MAX);
+    DECLARE @size NVARCHAR(MAX);
     CREATE TABLE #rx_columns (
         place INT NULL, name NVARCHAR(128) NULL, type_name NVARCHAR(256) NULL, size INT NULL, scale INT NULL,
         error NVARCHAR(4000) NULL
@@ -112,6 +113,12 @@ BEGIN
                 N' AS [', known.place, N']'
             ), N', '
         ) WITHIN GROUP (ORDER BY known.place),
+        @size = STRING_AGG(
+            CASE
+                WHEN types.sql_type LIKE N'%(max)'
+                    THEN CONCAT(CONVERT(NVARCHAR(MAX), N'ISNULL(DATALENGTH(c'), known.place, N'), 0)')
+            END, N' + '
+        ),
         @header = CONCAT(
             N'[',
             STRING_AGG(
@@ -129,6 +136,7 @@ BEGIN
     EXEC rx.column_list @partition_by, N'@input_data_1_partition_by_columns', @keys OUTPUT;
     EXEC rx.column_list @order_by, N'@input_data_1_order_by_columns', @order OUTPUT;
 
+    -- Pages are of at most 10,000 rows; where columns may be of any length, also of about 4 MB of those.
     -- A SELECT is run as it stands; what begins otherwise, as WITH does, where only a result set is expected.
     IF UPPER(LEFT(@query, 7)) NOT LIKE N'SELECT[^A-Z0-9_]'
         SET @query = CONCAT(N'EXEC (N''', REPLACE(CONCAT(@declared, @query), N'''', N''''''), N''')');
@@ -140,12 +148,18 @@ BEGIN
             task INT NOT NULL, page INT NOT NULL, place INT NOT NULL, n INT NOT NULL, PRIMARY KEY (task, page, place)
         );
         INSERT INTO #rx_numbered (task, page, place, n)
-        SELECT task, (ROW_NUMBER() OVER (PARTITION BY task ORDER BY place) - 1) / 10000, place, n
+        SELECT task, DENSE_RANK() OVER (PARTITION BY task ORDER BY bin) - 1, place, n
         FROM (
-            SELECT n, ', COALESCE(N'DENSE_RANK() OVER (ORDER BY ' + @keys + N') - 1', N'0'), N' AS task,
-                ROW_NUMBER() OVER (ORDER BY ', COALESCE(@order + N', n', N'n'), N') AS place
-            FROM #rx_input
-        ) AS ranked;
+            SELECT task, place, n,
+                (ROW_NUMBER() OVER (PARTITION BY task ORDER BY place) - 1) / 10000
+                + SUM(size) OVER (PARTITION BY task ORDER BY place ROWS UNBOUNDED PRECEDING) / 4000000 AS bin
+            FROM (
+                SELECT n, ', COALESCE(N'DENSE_RANK() OVER (ORDER BY ' + @keys + N') - 1', N'0'), N' AS task,
+                    ROW_NUMBER() OVER (ORDER BY ', COALESCE(@order + N', n', N'n'), N') AS place,
+                    CONVERT(BIGINT, ', COALESCE(@size, N'0'), N') AS size
+                FROM #rx_input
+            ) AS ranked
+        ) AS measured;
         INSERT INTO #rx_pages (task, page, row_count, body)
         SELECT paged.task, paged.page, paged.row_count, (
             SELECT ', @cells, N'

@@ -87,8 +87,6 @@ BEGIN
     IF NOT EXISTS (SELECT 1 FROM #rx_pages)
         INSERT INTO #rx_pages (task, page, row_count, body) VALUES (0, 0, 0, N'[]');
     SET @tasks = (SELECT MAX(task) + 1 FROM #rx_pages);
-    IF @tasks > 10000
-        THROW 51006, N'The input has more than 10,000 partitions. Partition it by fewer columns.', 1;
 
     BEGIN TRANSACTION;
     EXEC rx.add_job
