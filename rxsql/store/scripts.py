@@ -45,7 +45,6 @@ _PAGES = (
     .order_by(*_IN_ORDER)
 )
 _ROWS_AT_ONCE = 10_000  # as many as a page has: small pages are read together
-SILENT_SECONDS = 15.0  # for which a caller that waits in the database may not be heard of
 
 
 def add_script(connection: Connection, store: Store, job_key: int, script: NewScript) -> None:
@@ -177,7 +176,7 @@ def _read(store: Store, job_key: int, direction: str, batch: Sequence[Any]) -> l
         ]
 
 
-def abandoned_jobs(store: Store) -> list[int]:
-    """Return the open jobs whose callers waited in the database and went away."""
+def abandoned_jobs(store: Store, silent_seconds: float) -> list[int]:
+    """Return the open jobs whose callers waited in the database, and have not been heard of for so long."""
     with store.read() as connection:
-        return list(connection.scalars(store.sql("abandoned_jobs"), {"silent_seconds": SILENT_SECONDS}))
+        return list(connection.scalars(store.sql("abandoned_jobs"), {"silent_seconds": silent_seconds}))

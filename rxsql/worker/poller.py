@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("rxsql.worker")
 _LOOK_LIMIT = 1000
+_LEAST_SILENCE_SECONDS = 3.0  # of a caller that waits in the database and looks each second
 _UNLIMITED = Quota()
 _DELETED = b"(deleted)"  # neither a payload nor pages: the run fails and says so
 
@@ -86,7 +87,8 @@ class Poller:
             self._heartbeat_due = now + self._settings.lease_seconds / 3
             if now >= self._reap_due:
                 self._reap()
-            for job_key in scripts.abandoned_jobs(self._store):
+            silence = max(_LEAST_SILENCE_SECONDS, self._settings.lease_seconds / 2)
+            for job_key in scripts.abandoned_jobs(self._store, silence):
                 reason = "The caller that waited for the job went away, or was canceled."
                 if tasks.end_job(self._store, job_key, RxRemoteJobStatus.CANCELED, reason):
                     log.warning("job.abandoned job_key=%d", job_key)

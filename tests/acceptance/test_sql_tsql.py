@@ -54,7 +54,7 @@ def worker(server: Store) -> Iterator[None]:
     environment = {
         **os.environ,
         "RXSQL_STORE": server.url,
-        "RXSQL_LEASE_SECONDS": "3",
+        "RXSQL_LEASE_SECONDS": "8",
         "RXSQL_PRELOAD": "pandas",
     }
     process = subprocess.Popen(
@@ -182,7 +182,33 @@ def test_a_published_function_is_called_with_json(
         Answer(cursor, """EXEC rx.run_function N'twice', N'{"nothing": 1}'""")
 
 
-def test_a_caller_that_goes_away_has_its_job_canceled(server: Store, worker: None, cursor: Any) -> None:
+_CALLER = """
+import sys
+import pyodbc
+
+pyodbc.connect(sys.argv[1], autocommit=True).execute(
+    "EXEC rx.sp_execute_external_script @language = N'Python', @script = N'import time, os\\n"
+    "for n in range(6000):\\n    print(n)\\n    time.sleep(0.1)'"
+)
+"""
+
+
+def test_a_caller_that_is_killed_has_its_job_canceled(server: Store, worker: None, cursor: Any) -> None:
+    """When the process that waits in the procedure dies, the job is canceled."""
+    caller = subprocess.Popen([sys.executable, "-c", _CALLER, server.dialect._odbc])
+    try:
+        newest = "FROM rx.jobs WHERE job_key = (SELECT MAX(job_key) FROM rx.waiters)"
+        wait_until(lambda: scalar(server, f"SELECT status {newest}") == "running")
+        job_id = scalar(server, f"SELECT job_id {newest}")
+    finally:
+        caller.kill()
+        caller.wait()
+    job = f"FROM rx.jobs WHERE job_id = '{job_id}'"
+    wait_until(lambda: scalar(server, f"SELECT status {job}") == "canceled", seconds=40)
+    assert "went away" in str(scalar(server, f"SELECT error {job}"))
+
+
+def test_a_caller_that_is_silent_has_its_job_canceled(server: Store, worker: None, cursor: Any) -> None:
     """A job whose waiter was not seen for a while is canceled by a worker."""
     Answer(
         cursor,
