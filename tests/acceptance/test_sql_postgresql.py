@@ -149,6 +149,7 @@ def test_no_rows_and_no_input_are_empty_tables(ask: Callable[..., Any]) -> None:
         ("SELECT rx.submit_script('', params => '[1]')", "params must be a JSON object"),
         ("SELECT rx.submit_script('', 'SELECT 1 AS a', partition_by => '{b}')", 'column "b" does not exist'),
         ("SELECT rx.submit_script('', job_id => 'not an id')", "letters, digits"),
+        ("SELECT rx.add_job('x', 'x', 'script', '', '', 1000001, 1)", "more than 1,000,000 partitions"),
         ("SELECT rx.wait_for_job('nobody')", 'There is no job "nobody"'),
         ("SELECT rx.fetch_result('nobody')", 'There is no job "nobody"'),
         ("SELECT rx.run_function('nothing')", 'Nothing is published as "nothing"'),
