@@ -51,7 +51,9 @@ def value_of(column: SqlColumn, cell: Any) -> Any:
     Raises:
         ScriptError: The cell is not of the parameter's type.
     """
-    return None if cell is None else converted(column, [cell])[0]
+    if cell is not None and column.type in sql.MOMENTS:
+        return series_of(column, [cell])[0]
+    return converted(column, [cell])[0]
 
 
 def _frame_of_objects(page: Page) -> DataFrame:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import decimal
 import re
 import sys
 from collections.abc import Iterator
@@ -42,6 +44,32 @@ def test_a_script_has_a_table_parameters_and_a_console(where: RxInSqlServer) -> 
     assert result.output.to_dict("list") == {"x": [1, 2, 3], "y": [3, 6, 9]}
     assert result.parameters == {"total": 18}
     assert result.console == "hello\n"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(True, 7, 2**62, 0.1, decimal.Decimal("1.50"), "ü😀", b"\x00\xff", None, dt.date(2020, 2, 29)),
+        *(
+            dt.time(3, 4, 5, 6),
+            dt.datetime(2020, 1, 2, 3, 4, 5, 123456),
+            pd.Timestamp("2020-01-02 03:04:05.1234567"),
+        ),
+        *(dt.datetime(9999, 12, 31, 23, 59, 59), pd.Timestamp("2020-01-02 03:04:05+05:30")),
+    ],
+    ids=repr,
+)
+def test_a_parameter_is_the_value_that_was_given(value: Any) -> None:
+    """A parameter of each type is in the script what it was outside, and comes back as that."""
+    script = "same = given == GIVEN and isinstance(given, type(GIVEN))\nback = given"
+    names = "import datetime, decimal\nfrom pandas import Timestamp\nDecimal = decimal.Decimal\n"
+    result = run(
+        "local",
+        f"{names}GIVEN = {value!r}\n{script}",
+        params={"given": value},
+        output_params=["same", "back"],
+    )
+    assert result.parameters == {"same": True, "back": value}
 
 
 @pytest.mark.parametrize("place", ["store", "here"])

@@ -2,7 +2,7 @@
 
 A script's comments say what comes of it: `columns` (name and Python type) and `rows` once a result set, `messages`, or
 `error` (number and text). Where the server is Babelfish, which has no WAITFOR and no function that describes a query,
-two procedures of one statement are replaced (tsql/babelfish.sql), and what it cannot show is skipped by name.
+three small procedures are replaced (tsql/babelfish.sql), and what it cannot show is skipped by name.
 """
 
 from __future__ import annotations
@@ -161,6 +161,20 @@ def test_a_script_does_what_it_says(path: Path, worker: None, cursor: Any, is_ba
     assert answer.rows == [eval(rows, NAMES) for rows in expected(text, "rows")]
     for messages in expected(text, "messages"):
         assert answer.messages == eval(messages)
+
+
+def test_many_rows_keep_their_order(worker: None, cursor: Any) -> None:
+    """Rows of several pages go in by the order asked for, and come back in the order that the script leaves."""
+    cursor.execute("DROP TABLE IF EXISTS dbo.many")
+    cursor.execute("CREATE TABLE dbo.many (n INT NOT NULL)")
+    cursor.fast_executemany = True
+    cursor.executemany("INSERT INTO dbo.many (n) VALUES (?)", [(n,) for n in range(25_000)])
+    answer = Answer(
+        cursor,
+        "EXEC rx.sp_execute_external_script @language = N'Python', @script = N'OutputDataSet = InputDataSet', "
+        "@input_data_1 = N'SELECT n FROM dbo.many', @input_data_1_order_by_columns = N'n DESC'",
+    )
+    assert [n for (n,) in answer.rows[0]] == list(range(24_999, -1, -1))
 
 
 def test_a_published_function_is_called_with_json(

@@ -33,7 +33,7 @@ BEGIN
             SET
                 @problem
                 = CONCAT(N'The job id "', @job_id, N'" is not up to 128 letters, digits and . _ : -');
-            THROW 51006, @problem, 1;
+            EXEC rx.fail 51006, @problem;
         END;
     IF EXISTS (SELECT 1 FROM rx.jobs WHERE job_id = @job_id)
         BEGIN
@@ -42,7 +42,7 @@ BEGIN
                 @job_id,
                 N'" is there already. Choose another @job_id, or EXEC rx.cleanup_job first.'
             );
-            THROW 51006, @problem, 1;
+            EXEC rx.fail 51006, @problem;
         END;
     INSERT INTO rx.jobs (
         job_id, name, kind, run_count, num_tasks, max_attempts, continue_on_failure, has_inputs,

@@ -59,7 +59,7 @@ BEGIN
         SET
             @problem
             = CONCAT(N'The results of job "', @job_id, N'" are Python''s: rx_get_job_results reads them.');
-    IF @problem IS NOT NULL THROW @number, @problem, 1;
+    IF @problem IS NOT NULL EXEC rx.fail @number, @problem;
 END;
 GO
 

@@ -74,7 +74,13 @@ BEGIN
             CONCAT(
                 CONVERT(NVARCHAR(MAX), N'DECLARE @'), given.name, N' ', given.declaration,
                 N' = (SELECT ',
-                CASE WHEN given.is_binary = 1 THEN N'CONVERT(VARBINARY(MAX), cell, 2)' ELSE N'cell' END,
+                CASE
+                    WHEN given.is_binary = 1 THEN N'CONVERT(VARBINARY(MAX), cell, 2)'
+                    -- The older types take no more than three digits of a second from a text.
+                    WHEN UPPER(given.declaration) IN (N'DATETIME', N'SMALLDATETIME')
+                        THEN N'CONVERT(DATETIME2(7), cell)'
+                    ELSE N'cell'
+                END,
                 N' FROM #rx_params WHERE ordinal = ', given.ordinal, N'); '
             ), N''
         ) WITHIN GROUP (ORDER BY given.ordinal)
@@ -83,7 +89,7 @@ BEGIN
     SET
         @problem
         = (SELECT TOP (1) CONCAT(N'The input query fails: ', error) FROM #rx_columns WHERE error IS NOT NULL);
-    IF @problem IS NOT NULL THROW 51006, @problem, 1;
+    IF @problem IS NOT NULL EXEC rx.fail 51006, @problem;
     SET @problem = (
         SELECT TOP (1)
             CONCAT(
@@ -99,7 +105,7 @@ BEGIN
     );
     IF @problem IS NULL AND NOT EXISTS (SELECT 1 FROM #rx_columns)
         SET @problem = N'The input query returns no columns. It must be one SELECT.';
-    IF @problem IS NOT NULL THROW 51006, @problem, 1;
+    IF @problem IS NOT NULL EXEC rx.fail 51006, @problem;
 
     SELECT
         @columns
@@ -205,7 +211,7 @@ BEGIN
             IF @place IS NULL
                 BEGIN
                     SET @problem = CONCAT(@parameter, N': the input query has no column "', @one, N'".');
-                    THROW 51006, @problem, 1;
+                    EXEC rx.fail 51006, @problem;
                 END;
             SET @list = CONCAT(@list + N', ', N'c', @place, CASE WHEN @descending = 1 THEN N' DESC' END);
         END;
