@@ -150,7 +150,10 @@ def test_no_rows_and_no_input_are_empty_tables(ask: Callable[..., Any]) -> None:
         ("SELECT rx.submit_script('', 'SELECT 1 AS a', partition_by => '{b}')", 'column "b" does not exist'),
         ("SELECT rx.submit_script('', job_id => 'not an id')", "letters, digits"),
         ("SELECT rx.add_job('x', 'x', 'script', '', '', 1000001, 1)", "more than 1,000,000 partitions"),
+        ("SELECT rx.submit_script('', wrong => 1)", "does not exist"),
         ("SELECT rx.wait_for_job('nobody')", 'There is no job "nobody"'),
+        ("CALL rx.follow_job('nobody')", 'There is no job "nobody"'),
+        ("SELECT rx.add_page('nobody', 0, 0, 0, '[]', '[]')", 'There is no queued script "nobody"'),
         ("SELECT rx.fetch_result('nobody')", 'There is no job "nobody"'),
         ("SELECT rx.run_function('nothing')", 'Nothing is published as "nothing"'),
         ("SELECT rx.wait_for_job(rx.submit_script('x = 1'))", "in a transaction that has written"),
@@ -254,18 +257,53 @@ def test_staying_with_a_job_is_no_part_of_a_transaction(ask: Callable[..., Any],
     assert ask("SELECT COUNT(*) FROM rx.jobs") == 0
 
 
-def test_roles_may_do_what_they_are_for(url: str, ask: Callable[..., Any], tmp_path: Path) -> None:
-    """A caller runs what is published, and nothing else; a scripter runs scripts; neither sees others' jobs."""
-    (tmp_path / "published_here.py").write_text(
+def _publish(url: str, folder: Path, name: str = "twice") -> None:
+    (folder / "published_here.py").write_text(
         "def twice(k):\n    return [{'k': k, 'twice': 2 * k}]\n", encoding="utf-8"
     )
-    sys.path.insert(0, str(tmp_path))
+    sys.path.insert(0, str(folder))
     owner = connect(url)
     try:
-        assert publish(owner, "published_here:twice") == ("twice", False)
+        assert publish(owner, "published_here:twice", name) == (name, False)
     finally:
-        sys.path.remove(str(tmp_path))
+        sys.path.remove(str(folder))
         owner.close()
+
+
+def test_a_worker_that_requires_signatures_runs_what_was_published_with_a_key(
+    postgresql_url: str, start_worker_on: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A signed function runs, whoever calls it; one published without a key, or under a signed one's name, does not."""
+    store = connect(postgresql_url)
+    install.install(store)
+    keys = "k1:" + "ab" * 32
+    start_worker_on(postgresql_url, signing_keys=keys, require_signature=1)
+    _publish(postgresql_url, tmp_path, "unsigned")
+    monkeypatch.setenv("RXSQL_SIGNING_KEYS", keys)
+    _publish(postgresql_url, tmp_path, "signed")
+    _run(
+        postgresql_url,
+        "INSERT INTO rx.published SELECT 'moved', function_name, function_hash, python, published_by, "
+        "published_at, signature FROM rx.published WHERE name = 'signed'",
+    )
+    try:
+        found = {}
+        for name in ("signed", "unsigned", "moved"):
+            _run(postgresql_url, f"SELECT rx.run_function('{name}', '{{\"k\": 2}}', '{name}')")
+            job = f"FROM rx.jobs WHERE job_id = '{name}' AND finished_at IS NOT NULL"
+            found[name] = wait_until(
+                lambda job=job: scalar(store, f"SELECT status || ': ' || COALESCE(error, '') {job}")
+            )
+        assert found["signed"] == "finished: "
+        assert "not signed" in found["unsigned"]
+        assert "signature" in found["moved"]
+    finally:
+        store.close()
+
+
+def test_roles_may_do_what_they_are_for(url: str, ask: Callable[..., Any], tmp_path: Path) -> None:
+    """A caller runs what is published, and nothing else; a scripter runs scripts; neither sees others' jobs."""
+    _publish(url, tmp_path)
     names = {role: f"{role}_{uuid.uuid4().hex[:8]}" for role in ("rx_caller", "rx_scripter")}
     for role, name in names.items():
         _run(url, f"CREATE ROLE {name} LOGIN IN ROLE {role}")

@@ -254,6 +254,9 @@ def test_ordinary_users_run_what_their_role_is_for(
             assert Answer(scripter, script).rows == [[(1,)]]
             with pytest.raises(Exception, match="permission"):
                 Answer(scripter, "SELECT * FROM rx.frames")
+            cursor.execute("DROP TABLE IF EXISTS dbo.secrets; CREATE TABLE dbo.secrets (x INT)")
+            with pytest.raises(Exception, match="permission"):
+                Answer(scripter, f"{script}, @input_data_1 = N'SELECT * FROM dbo.secrets'")
         with as_user(server, names["rx_caller"]) as caller, pytest.raises(Exception, match="permission"):
             Answer(caller, script)
     finally:
