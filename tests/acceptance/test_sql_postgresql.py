@@ -132,6 +132,19 @@ def test_partitions_run_by_themselves(ask: Callable[..., Any]) -> None:
     assert ask("SELECT run_count FROM rx.jobs WHERE job_id = :job_id", job_id=job_id) == 3
 
 
+def test_wide_tables_of_odd_names_come_back(ask: Callable[..., Any]) -> None:
+    """Columns by the hundred, names with quotes, and runs with columns of their own: each row has its own."""
+    job_id = submitted(
+        ask,
+        "import pandas\ng = int(InputDataSet.g[0])\n"
+        "OutputDataSet = pandas.DataFrame([[n for n in range(120 * g + 1)]] * 2, "
+        'columns=[f"c\'{n}\\\\ \\"" for n in range(120 * g + 1)])',
+        "'SELECT g FROM (VALUES (0), (1)) AS v (g)', partition_by => '{g}'",
+    )
+    wide = {f"c'{n}\\ \"": n for n in range(121)}
+    assert result(ask, job_id) == [{"c'0\\ \"": 0}, {"c'0\\ \"": 0}, wide, wide]
+
+
 def test_no_rows_and_no_input_are_empty_tables(ask: Callable[..., Any]) -> None:
     """A query without rows keeps its columns; without a query the input has none."""
     job_id = submitted(

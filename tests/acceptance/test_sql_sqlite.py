@@ -17,6 +17,7 @@ from conftest import is_alive, wait_until
 from sqlscripts import blocks
 
 from rxsql import RxInSqlServer, rx_exec, rx_get_job_results, rx_get_job_status
+from rxsql.store import sqlfiles
 from rxsql.store.engine import open_store
 
 
@@ -120,7 +121,7 @@ def test_only_the_script_is_needed(
         ("script, input_data", ("", "{}"), "input_data must be a JSON array"),
         ("script, params", ("", "[1]"), "params must be a JSON object"),
         ("script, output_params", ("", "x"), "output_params must be a JSON array"),
-        ("script, job_id", ("", "taken"), "UNIQUE constraint failed: jobs.job_id"),
+        ("script, job_id", ("", "taken"), "A job of this job_id is there already"),
     ],
 )
 def test_what_cannot_be_a_job_is_refused_at_once(
@@ -225,6 +226,7 @@ def test_the_readmes_insert_does_what_it_says(
     """The README's INSERT submits a script whose rows are the totals."""
     start_worker()
     (block,) = blocks("sqlite")
-    connection.execute(block)
+    insert, select = sqlfiles.statements(block)
+    connection.execute(insert)
     assert ended("totals") == "finished"
-    assert results(connection, "totals") == [{"price": 2.5, "total": 25.0}, {"price": 3.0, "total": 30.0}]
+    assert connection.execute(select).fetchall() == [(2.5, 25.0), (3.0, 30.0)]

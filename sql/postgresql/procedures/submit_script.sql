@@ -41,7 +41,9 @@ BEGIN
         PERFORM rx.add_page(made, 0, 0, 0, '[]', '[]');
         RETURN made;
     END IF;
-    DROP TABLE IF EXISTS pg_temp.rx_input;
+    IF TO_REGCLASS('pg_temp.rx_input') IS NOT NULL THEN
+        DROP TABLE pg_temp.rx_input;
+    END IF;
     EXECUTE 'CREATE TEMPORARY TABLE rx_input AS ' || RTRIM(input_query, E' \t\r\n;');
     SELECT
         '[' || COALESCE(STRING_AGG(
