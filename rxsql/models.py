@@ -169,7 +169,7 @@ class Outcome:
     """What a run ended with: a value's payload, or an error's text, traceback and (if it could be had) payload."""
 
     run: int
-    value: bytes | None
+    value: bytes | memoryview | None
     error: str | None = None
     traceback: str | None = None
 
