@@ -201,8 +201,13 @@ class ConsoleChunk:
     attempt: int
     stream: str
     first_line: int
-    lines: tuple[str, ...]
+    text: str  # the lines, with a line end between them
     partial: bool
+
+    @property
+    def lines(self) -> list[str]:
+        """The lines one by one."""
+        return self.text.split("\n")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

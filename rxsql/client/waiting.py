@@ -94,4 +94,4 @@ def _to_stream(text: str, chunk: ConsoleChunk) -> None:
 
 def text_of(chunk: ConsoleChunk) -> str:
     """Return a chunk's text exactly as it was written."""
-    return "\n".join(chunk.lines) + ("" if chunk.partial else "\n")
+    return chunk.text + ("" if chunk.partial else "\n")
