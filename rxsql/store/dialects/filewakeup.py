@@ -14,9 +14,10 @@ if TYPE_CHECKING:
 
     from rxsql.store.dialects.direct import Connections
 
-_LONGEST_PAUSE, _BLIND_PAUSE = 0.1, 0.005  # seconds between looks for a change
-# After a write, since its commit can be seen when the disk is synced: mostly after less than a millisecond.
+# Seconds between looks for a change: after a write, whose commit is seen when the disk is synced, mostly after less than
+# a millisecond; and always where nobody says that something was written.
 _FIRST_PAUSE, _LAST_PAUSE, _GROWTH = 0.0002, 0.005, 1.25
+_LONGEST_PAUSE = 0.1
 _EVENTS_BYTES = 65536
 
 
@@ -58,17 +59,15 @@ class FileWakeup:
         The log is written before the commit can be seen, so after a write the look is repeated, with growing pauses.
         """
         end = time.monotonic() + seconds
-        pause = _LAST_PAUSE
+        pause = _FIRST_PAUSE if self._watch is None else _LAST_PAUSE
         self.drain()  # what was written so far has been committed, mostly
         while not self.changed():
             left = end - time.monotonic()
             if left <= 0:
                 return False
-            if self._watch is None:
-                time.sleep(min(left, _BLIND_PAUSE))
-            elif pause < _LAST_PAUSE:  # not woken by each page that is written
+            if self._watch is None or pause < _LAST_PAUSE:  # not woken by each page that is written
                 time.sleep(min(left, pause))
-                pause *= _GROWTH
+                pause = min(_LAST_PAUSE, pause * _GROWTH)
             elif select.select([self._watch], [], [], min(left, _LONGEST_PAUSE))[0]:
                 self.drain()
                 pause = _FIRST_PAUSE
