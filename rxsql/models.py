@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from rxsql.pages import Spool
 
-
 LAST_LINES = 10  # of the console, to be shown where a process died
 
 
@@ -151,7 +150,7 @@ class Task:
 
     @property
     def key(self) -> tuple[int, int]:
-        """What identifies it in the store."""
+        """Its primary key."""
         return self.job_key, self.task
 
 
@@ -171,7 +170,7 @@ class Outcome:
     """What a run ended with: a value's payload, or an error's text, traceback and (if it could be had) payload."""
 
     run: int
-    value: bytes | None
+    value: bytes | memoryview | None
     error: str | None = None
     traceback: str | None = None
 
@@ -203,8 +202,13 @@ class ConsoleChunk:
     attempt: int
     stream: str
     first_line: int
-    lines: tuple[str, ...]
+    text: str  # the lines, with a line end between them
     partial: bool
+
+    @property
+    def lines(self) -> list[str]:
+        """The lines one by one."""
+        return self.text.split("\n")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,9 +217,8 @@ class Crash:
 
     Args:
         job_key: The job.
-        task: The task it was in.
+        task: The task it was in, with its attempt.
         run: The run it was in.
-        attempt: The task's attempt.
         exit_code: What it exited with; None when a signal ended it.
         exit_signal: The signal's name; None when it exited.
         peak_kib: The most memory it had at once, in KiB; None when that could not be had.
@@ -238,10 +241,7 @@ class Crash:
 
 @dataclass(frozen=True, slots=True)
 class RunOutcome:
-    """An outcome with the task and attempt it belongs to, on its way into the store.
-
-    What a script's run returned is pages of a table, and its outcome has no value then.
-    """
+    """An outcome with its task and attempt, on its way into the store; a script's has pages, and no value."""
 
     job_key: int
     task: int

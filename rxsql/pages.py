@@ -53,12 +53,12 @@ class Spool:
     def __init__(self, pages: Iterable[Page] = ()) -> None:
         self._small = bytearray()
         self._file: Descriptor | None = None
-        self._start = self._size = 0
+        self._size = 0
         for page in pages:
             self.add(page)
 
     @classmethod
-    def of(cls, data: bytes) -> Self:
+    def of(cls, data: bytes | memoryview) -> Self:
         """Return the pages of a spool's bytes."""
         spool = cls()
         spool._small += data
@@ -66,11 +66,10 @@ class Spool:
         return spool
 
     @classmethod
-    def received(cls, file: Descriptor, start: int) -> Self:
-        """Return the pages that another process has written to a file, from there to its end."""
+    def received(cls, file: Descriptor) -> Self:
+        """Return the pages that another process has written to a file."""
         spool = cls()
-        spool._file = file
-        spool._start, spool._size = start, max(0, os.fstat(file.fd).st_size - start)
+        spool._file, spool._size = file, os.fstat(file.fd).st_size
         return spool
 
     def add(self, page: Page) -> None:
@@ -98,7 +97,7 @@ class Spool:
         file = self._file
         if file is None:
             return unpack(self._small)
-        return _pages(lambda at, size: _read(file.fd, self._start + at, size), self._size)
+        return _pages(lambda at, size: _read(file.fd, at, size), self._size)
 
     @property
     def file(self) -> Descriptor | None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("rxsql.worker")
 TAIL_SECONDS = 0.02  # between readings of the captured output
 _GATHER_SECONDS = 0.004  # how long outcomes wait for others while children are at work, at least
+_GATHER_LONG_SECONDS = 0.02
 _GATHER_MOST_SECONDS = 0.1
 _GATHER_COUNT = 1000
 _GATHER_BYTES = 256 * 1024  # of console output
@@ -51,9 +52,14 @@ class Reporter:
         """Seconds until the report wants to be written; None when there is nothing to write."""
         if not self._report:
             return 0.0 if self._outbox else None
-        if self._console_bytes >= _GATHER_BYTES:
+        if self._console_bytes >= _GATHER_BYTES or self._is_awaited:
             return 0.0
         return max(0.0, self._since + self._gather_seconds - time.monotonic())
+
+    @property
+    def _is_awaited(self) -> bool:
+        """Whether a job has nothing more to do here than to have this written."""
+        return any(not job.busy and not job.more for job in self._jobs.values())
 
     def ends_task_of(self, job_key: int) -> bool:
         """Whether the end of one of a job's tasks is not written yet."""
@@ -85,8 +91,7 @@ class Reporter:
 
     def _take(self, job: ActiveJob, child: Child, message: wire.Message) -> None:
         if message.kind == wire.OUTCOME:
-            is_table = job.item.kind is not JobKind.FUNCTION
-            self._outcome(job, child, wire.parse_outcome(message, is_table=is_table))
+            self._outcome(job, child, wire.parse_outcome(message))
         elif message.kind == wire.READY:
             child.ready = True
         elif message.kind == wire.BROKEN:
@@ -98,8 +103,7 @@ class Reporter:
             return
         self.capture(child, dispatch, (message.stdout_end, message.stderr_end), final=True)
         error = message.error if message.failed else None
-        pages = message.payload if isinstance(message.payload, Spool) else None
-        value = message.payload if isinstance(message.payload, bytes) else None
+        value, pages = _returned(job, message)
         outcome = Outcome(message.run, value, error, message.traceback or None)
         if self.end_run(job, dispatch, outcome, message.seconds, pages):
             del child.in_flight[dispatch.number]
@@ -224,16 +228,20 @@ class Reporter:
         begun = time.monotonic()
         written = self._outbox.send(self._poller.write)
         if written is not None:  # a store that takes longer gets fewer and larger reports
-            self._gather_seconds = min(_GATHER_MOST_SECONDS, max(_GATHER_SECONDS, time.monotonic() - begun))
+            self._gather_seconds = min(_GATHER_MOST_SECONDS, max(self._pace(), time.monotonic() - begun))
         for job_key, task in written.refused if written else ():
             self._lost(job_key, task)
         return written
 
+    def _pace(self) -> float:
+        """Return how long outcomes should wait for others: where runs are long, each of them can."""
+        longest = max((job.mean_seconds or 0.0 for job in self._jobs.values()), default=0.0)
+        return min(_GATHER_LONG_SECONDS, max(_GATHER_SECONDS, longest / 4))
+
     def _is_due(self) -> bool:
         if len(self._report.outcomes) >= _GATHER_COUNT or self.failures:
             return True
-        at_work = any(job.at_work for job in self._jobs.values())
-        return not at_work or self.due_in == 0.0
+        return self.due_in == 0.0 or not any(job.at_work for job in self._jobs.values())
 
     def _lost(self, job_key: int, task: int) -> None:
         """Stop working on a task that is not this worker's any more."""
@@ -244,3 +252,18 @@ class Reporter:
                 log.warning("task.lost job_key=%d task=%d", job_key, task)
                 child.in_flight.clear()
                 child.begin_stop()
+
+
+def _returned(job: ActiveJob, message: wire.OutcomeMessage) -> tuple[bytes | memoryview | None, Spool | None]:
+    """Return what a run gave: a payload, or of a script that went well a table.
+
+    Raises:
+        ValueError: A table comes from where there is none.
+    """
+    found = message.payload
+    is_table = job.item.kind is not JobKind.FUNCTION and not message.failed
+    if isinstance(found, Spool):
+        if not is_table:
+            raise ValueError("a table is no payload")
+        return None, found
+    return (None, Spool.of(found)) if is_table and found is not None else (found, None)

@@ -7,10 +7,12 @@ supervisor: a child runs other people's code, and what it sends is only bytes wi
 from __future__ import annotations
 
 import array
+import fcntl
 import mmap
 import os
 import socket
 import struct
+import sys
 import tempfile
 from dataclasses import dataclass
 from typing import IO
@@ -19,6 +21,7 @@ from rxsql.pages import Descriptor, Spool
 
 INLINE = 64 * 1024  # larger bodies travel as a file
 _LARGEST = INLINE + 4096
+_HAS_MEMFD = sys.platform.startswith("linux")
 _ONE_FD = socket.CMSG_LEN(array.array("i").itemsize)
 _TASK = struct.Struct("<cIIIH")
 _OUTCOME = struct.Struct("<cIIBdQQII")
@@ -42,6 +45,7 @@ class TaskMessage:
     run_count: int
     done_runs: tuple[int, ...]
     input: bytes | memoryview = b""
+    pages: Spool | None = None  # a large table's, which stay in their file
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +60,13 @@ class OutcomeMessage:
     stderr_end: int
     error: str
     traceback: str
-    payload: bytes | Spool | None
+    payload: bytes | memoryview | Spool | None
 
 
 def send_job(sock: socket.socket, details: bytes, function: bytes, shared_input: bytes) -> None:
     """Tell a child which job it serves; `details` is JSON."""
     head = JOB + struct.pack("<II", len(details), len(function)) + details
-    _send(sock, head, function + shared_input)
+    _send(sock, head, function, shared_input)
 
 
 def send_task(sock: socket.socket, task: TaskMessage, own: bytes | Spool) -> None:
@@ -90,10 +94,7 @@ def send_outcome(sock: socket.socket, outcome: OutcomeMessage) -> None:
         len(error),
         len(trace),
     )
-    if isinstance(outcome.payload, Spool):  # the table of a run that went well: no texts stand before it
-        _send(sock, head, outcome.payload)
-    else:
-        _send(sock, head, error + trace + (outcome.payload or b""))
+    _send(sock, head, error, trace, b"" if outcome.payload is None else outcome.payload)
 
 
 def send_text(sock: socket.socket, kind: bytes, text: str) -> None:
@@ -101,25 +102,33 @@ def send_text(sock: socket.socket, kind: bytes, text: str) -> None:
     _send(sock, kind, text.encode(errors="replace"))
 
 
-def _send(sock: socket.socket, head: bytes, body: bytes | memoryview | Spool) -> None:
-    if isinstance(body, Spool):
-        if body.file is not None:
-            socket.send_fds(sock, [b"\1" + head], [body.file.fd])
+def _send(sock: socket.socket, head: bytes, *parts: bytes | memoryview | Spool) -> None:
+    for part in parts:
+        if (
+            isinstance(part, Spool) and part.file is not None
+        ):  # a table, of a run that went well: all others are empty
+            socket.send_fds(sock, [b"\2" + head], [part.file.fd])
             return
-        body = body.data
-    if len(body) <= INLINE:
-        sock.send(b"\0" + head + body)
+    body = [part.data if isinstance(part, Spool) else part for part in parts]
+    if sum(map(len, body)) <= INLINE:
+        sock.send(b"".join((b"\0", head, *body)))
         return
     with _scratch_file() as file:
-        file.write(body)
-        file.flush()
+        for part in body:
+            _write(file, part)
         socket.send_fds(sock, [b"\1" + head], [file.fileno()])
 
 
 def _scratch_file() -> IO[bytes]:
-    if hasattr(os, "memfd_create"):
-        return os.fdopen(os.memfd_create("rxsql"), "r+b", buffering=0)
+    if _HAS_MEMFD:
+        return os.fdopen(os.memfd_create("rxsql", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING), "r+b", buffering=0)
     return tempfile.TemporaryFile(buffering=0)
+
+
+def _write(file: IO[bytes], part: bytes | memoryview) -> None:
+    left = memoryview(part)
+    while left:  # one call writes no more than 2 GB
+        left = left[file.write(left) :]
 
 
 @dataclass(slots=True)
@@ -127,7 +136,8 @@ class Message:
     """A received packet: the packet itself, and the large body where one came with it."""
 
     packet: bytes
-    file: Descriptor | None = None
+    body: memoryview = memoryview(b"")  # noqa: RUF009 - it cannot be changed
+    pages: Spool | None = None
 
     @property
     def kind(self) -> bytes:
@@ -136,15 +146,7 @@ class Message:
 
     def rest(self, start: int) -> memoryview:
         """Return what follows the packet's head, wherever it travelled."""
-        if self.file is None:
-            return memoryview(self.packet)[start:]
-        return memoryview(mmap.mmap(self.file.fd, 0, access=mmap.ACCESS_READ))
-
-    def pages(self, start: int, skipped: int) -> Spool:
-        """Return the table that follows the packet's head and so many bytes, without reading it."""
-        if self.file is None:
-            return Spool.of(self.packet[start + skipped :])
-        return Spool.received(self.file, skipped)
+        return self.body if self.packet[0] else memoryview(self.packet)[start:]
 
 
 def receive(sock: socket.socket, flags: int = 0) -> Message | None:
@@ -159,9 +161,29 @@ def receive(sock: socket.socket, flags: int = 0) -> Message | None:
         return None
     if not packet[0]:
         return Message(packet)
-    first, *others = map(Descriptor, array.array("i", ancillary[0][2]))
-    del others  # which closes them
-    return Message(packet, first)
+    fds = array.array("i", ancillary[0][2])
+    if packet[0] > 1:
+        first, *others = map(Descriptor, fds)
+        del others  # which closes them
+        return Message(packet, pages=Spool.received(first))
+    try:
+        return Message(packet, _view(fds[0]))
+    finally:
+        for fd in fds:
+            os.close(fd)
+
+
+def _view(fd: int) -> memoryview:
+    """Return a file's content, which stays what it is until the view is dropped.
+
+    Raises:
+        OSError: It is not what `_scratch_file` makes.
+    """
+    if not _HAS_MEMFD:
+        return memoryview(mmap.mmap(fd, 0, access=mmap.ACCESS_READ))
+    # Who reads what the sender has cut off meanwhile is killed by the system.
+    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_WRITE)
+    return memoryview(mmap.mmap(fd, 0, mmap.MAP_SHARED | mmap.MAP_POPULATE, mmap.PROT_READ))
 
 
 def parse_job(message: Message) -> tuple[bytes, bytes, bytes]:
@@ -176,21 +198,20 @@ def parse_task(message: Message) -> TaskMessage:
     _, number, first_run, run_count, done = _TASK.unpack_from(message.packet, 1)
     start = 1 + _TASK.size
     done_runs = struct.unpack_from(f"<{done}I", message.packet, start)
-    return TaskMessage(number, first_run, run_count, done_runs, message.rest(start + 4 * done))
+    own = message.rest(start + 4 * done)
+    return TaskMessage(number, first_run, run_count, done_runs, own, message.pages)
 
 
-def parse_outcome(message: Message, *, is_table: bool = False) -> OutcomeMessage:
-    """Return an outcome message; what a run of a script returned is a table."""
+def parse_outcome(message: Message) -> OutcomeMessage:
+    """Return an outcome message."""
     _, number, run, flags, seconds, stdout_end, stderr_end, error, trace = _OUTCOME.unpack_from(
         message.packet, 1
     )
-    start = 1 + _OUTCOME.size
-    payload: bytes | Spool | None = None
-    texts = bytes(message.rest(start)[: error + trace]) if error + trace else b""
-    if is_table and not flags & 1:
-        payload = message.pages(start, error + trace)
-    elif flags & 2:
-        payload = bytes(message.rest(start)[error + trace :])
+    body = message.body if message.packet[0] else message.packet[1 + _OUTCOME.size :]
+    payload: bytes | memoryview | Spool | None = message.pages
+    if payload is None and flags & 2:
+        payload = body[error + trace :]
+    texts = bytes(body[: error + trace])
     return OutcomeMessage(
         number,
         run,
