@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from rxsql.errors import PayloadError, SignatureError
 from rxsql.kinds import JobKind
 from rxsql.models import RxRemoteJobStatus
+from rxsql.pages import Spool
 from rxsql.payload import PYTHON, Keyring, signing
 from rxsql.store import jobs, reaping, scripts, tasks, workers, workitems
 from rxsql.worker.capture import Quota
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from rxsql.models import OpenJob, Outcome, Report, Task, WorkItem, Written
-    from rxsql.pages import Spool
     from rxsql.settings import Settings
     from rxsql.store.engine import Store
 
@@ -177,7 +177,11 @@ class Poller:
             return b""
         if body is None:
             return _DELETED
-        if not isinstance(body, bytes) or item.kind is not JobKind.FUNCTION or self._keyring.ignores(body):
+        if isinstance(body, Spool):
+            return body
+        if item.kind is not JobKind.FUNCTION:
+            return _DELETED
+        if type(body) is bytes and self._keyring.ignores(body):
             return body
         subject = signing.task_input(item.job_id, task.task, task.first_run, task.run_count)
         return self._keyring.unseal(body, subject)
