@@ -18,9 +18,11 @@ from rxsql.errors import ArgumentsError, JobCanceledError, NotSupportedError
 from rxsql.kinds import JobKind, NewScript
 from rxsql.models import NewTask, RxRemoteJobStatus
 from rxsql.pages import IN, OUT, PARAM, Page, Spool
+from rxsql.payload import checked
 from rxsql.scripts import reading, runner, writing
 from rxsql.scripts.columns import parse_header
 from rxsql.scripts.need import pandas
+from rxsql.settings import Settings
 from rxsql.store import jobs
 from rxsql.store import scripts as stored
 from rxsql.store.engine import open_store
@@ -82,6 +84,7 @@ def rx_execute_script(
     Raises:
         ArgumentsError: The arguments do not fit together; nothing was stored.
         ScriptError: The input has values without an SQL type, or pandas is missing; nothing was stored.
+        LimitError: The input is larger than `RXSQL_PAYLOAD_MB`; nothing was stored.
         JobFailedError: The script failed; the message has its traceback.
 
     Example:
@@ -142,6 +145,9 @@ def _parameters(params: Mapping[str, Any], outputs: Sequence[str]) -> list[dict[
 
 
 def _submit(where: RxInSqlServer, new: NewScript) -> RxRemoteJob:
+    most = Settings.from_environment().payload_mb
+    for run, pages in enumerate(new.frames):
+        checked(pages, most, f"The input of run {run}")
     count = len(new.frames)
     tasks = [NewTask(first_run=number, run_count=1, input=None) for number in range(count)]
     row = job_row(

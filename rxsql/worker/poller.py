@@ -6,6 +6,7 @@ import logging
 import os
 import secrets
 import sys
+import tempfile
 import time
 from dataclasses import replace
 from importlib.metadata import version
@@ -144,7 +145,13 @@ class Poller:
         apart: Mapping[int, bytes | Spool] = {}
         if item.has_inputs:
             wanted = [task.task for task in claimed if task.input is None]
-            apart = self._apart(item, wanted) if wanted else {}
+            try:
+                apart = self._apart(item, wanted) if wanted else {}
+            except OSError as error:  # a large table passes through a file
+                self.fail(
+                    item.job_key, f"The input cannot be handed on through {tempfile.gettempdir()}: {error}."
+                )
+                return 0, []
         return granted, [self._dispatch(item, task, apart.get(task.task)) for task in claimed]
 
     def _apart(self, item: WorkItem, wanted: list[int]) -> Mapping[int, bytes | Spool]:

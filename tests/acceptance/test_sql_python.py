@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import decimal
 import re
+import resource
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ from conftest import stop_workers
 from sqlscripts import every_type, same
 
 from rxsql import RxInSqlServer, rx_execute_script, rx_get_job_results, rx_wait_for_job
-from rxsql.errors import ArgumentsError, JobFailedError, NotSupportedError, ScriptError
+from rxsql.errors import ArgumentsError, JobFailedError, LimitError, NotSupportedError, ScriptError
 from rxsql.store.engine import Store
 
 
@@ -227,6 +228,26 @@ def test_a_worker_has_no_table_in_memory(any_url: str, store: Store, start_worke
         assert (len(result.output), result.parameters) == (count, {"n": count})
         peaks.append(_peak_kib(supervisor))
     assert peaks[1] - peaks[0] < 16 * 1024
+
+
+def test_a_table_beyond_the_limit_is_refused(where: RxInSqlServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An input of more than RXSQL_PAYLOAD_MB is an error that names the limit, before anything is stored."""
+    monkeypatch.setenv("RXSQL_PAYLOAD_MB", "1")
+    with pytest.raises(LimitError, match=r"The input of run 0 takes 1\.\d MB.*RXSQL_PAYLOAD_MB of 1 MB"):
+        run(where, "pass", {"x": ["t" * 1_000] * 1_100})
+
+
+@pytest.mark.parametrize("any_url", ["postgresql"], indirect=True)
+def test_a_table_for_which_there_is_no_room_fails_its_job_only(
+    any_url: str, store: Store, start_worker_on: Any
+) -> None:
+    """Where a worker's temporary folder is full, the job fails with the reason; the next one runs."""
+    worker = start_worker_on(any_url, slots=1)
+    resource.prlimit(worker.pid, resource.RLIMIT_FSIZE, (2**20, 2**20))
+    where = RxInSqlServer(any_url)
+    with pytest.raises(JobFailedError, match="The input cannot be handed on through .*File too large"):
+        run(where, "pass", {"x": ["t" * 1_000] * 2_200})
+    assert run(where, "n = len(InputDataSet)", {"x": [1]}, output_params=["n"]).parameters == {"n": 1}
 
 
 def test_a_signed_script_runs_where_signatures_are_required_and_others_do_not(
