@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 import os
 import signal
 import sys
@@ -34,14 +35,19 @@ def run(settings: Settings, *, exit_when_idle: bool = False, ready_fd: int | Non
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _leave)  # until the supervisor listens
     pool = Pool(settings)  # first: the zygote starts while the store's libraries are imported
+    # Who waits for an answer gets one; a worker that would end when idle does not wait for longer than that.
+    patience = 0.0 if ready_fd is not None else settings.idle_exit_seconds if exit_when_idle else math.inf
     try:
         from rxsql.store.engine import open_store  # noqa: PLC0415
+        from rxsql.store.retry import insist  # noqa: PLC0415
         from rxsql.worker.supervisor import Supervisor  # noqa: PLC0415
 
+        def start() -> Supervisor:
+            store = open_store(settings.store or None)
+            return Supervisor(store, settings, pool, exit_when_idle=exit_when_idle)
+
         pool.wait_ready()
-        supervisor = Supervisor(
-            open_store(settings.store or None), settings, pool, exit_when_idle=exit_when_idle
-        )
+        supervisor = insist(start, seconds=patience)
         supervisor.listen()  # before anybody is told that it is ready: they may send signals
     except RxSqlError as error:
         pool.close()
