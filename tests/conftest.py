@@ -29,6 +29,10 @@ from rxsql.store import install, workers
 from rxsql.store.engine import Store, connect
 
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background of a shell
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def wait_until(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
     """Return the condition's first true value; fail when it stays false for too long."""
     deadline = time.monotonic() + seconds
