@@ -62,6 +62,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--campaign-seed", type=int, help="repeat the random tests of that seed")
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """The whole suite runs in a few processes, as much of it waits; chosen tests start at once, in this one."""
+    is_whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    return min(4, (os.cpu_count() or 1) + 1) if is_whole and not servers.needs_container() else 0
+
+
 @pytest.fixture(scope="session")
 def campaign(pytestconfig: pytest.Config) -> Campaign:
     """What the options say of random tests."""
