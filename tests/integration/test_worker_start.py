@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -104,8 +105,7 @@ def test_server_out_of_reach(postgresql_url, tmp_path_factory, command, log):
     )
     wait_until(lambda: waits(log))
     assert "cannot be reached" in log.read_text()
-    proxy = LossyProxy(postgresql_url, way, "nothing of the kind")
-    wait_until(lambda: works(log))
-    worker.send_signal(signal.SIGTERM)
-    assert worker.wait(timeout=20) == 0
-    proxy.close()
+    with closing(LossyProxy(postgresql_url, way, "nothing of the kind")):
+        wait_until(lambda: works(log))
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(timeout=20) == 0
