@@ -43,19 +43,21 @@ def run(settings: Settings, *, exit_when_idle: bool = False, ready_fd: int | Non
         from rxsql.worker.supervisor import Supervisor  # noqa: PLC0415
 
         def start() -> Supervisor:
+            _leave_if_told()
             store = open_store(settings.store or None)
             return Supervisor(store, settings, pool, exit_when_idle=exit_when_idle)
 
         pool.wait_ready()
         supervisor = insist(start, seconds=patience)
         supervisor.listen()  # before anybody is told that it is ready: they may send signals
-    except RxSqlError as error:
+        _leave_if_told()
+    except BaseException as error:
         pool.close()
+        _leave_if_told()
+        if not isinstance(error, RxSqlError):
+            raise
         print(f"rxsql worker: {error}", file=sys.stderr)  # noqa: T201
         return 1
-    except BaseException:
-        pool.close()
-        raise
     if ready_fd is not None:
         with suppress(OSError):  # who started it may be gone already
             os.write(ready_fd, b"ready")
@@ -64,11 +66,21 @@ def run(settings: Settings, *, exit_when_idle: bool = False, ready_fd: int | Non
     return 0
 
 
+_told: list[int] = []  # the signal that came before the supervisor listened
+
+
 def _leave(number: int, _frame: object) -> NoReturn:
     for other in (signal.SIGINT, signal.SIGTERM):
         # A second one must not disturb the cleaning up; SIG_IGN would complain of one that is on its way.
         signal.signal(other, lambda *_: None)
+    _told.append(number)
     raise SystemExit(128 + number)
+
+
+def _leave_if_told() -> None:
+    """Leave also where a library that was interrupted in the midst of its work made something else of it."""
+    if _told:
+        raise SystemExit(128 + _told[0]) from None
 
 
 if __name__ == "__main__":

@@ -85,6 +85,31 @@ def test_told_to_end_while_it_waits(store_path, locked, command, log):
     assert not works(log) and "Traceback" not in log.read_text()
 
 
+@pytest.mark.parametrize("error", ["AssertionError()", "StoreUnreachableError('lost')"])
+def test_told_to_end_in_the_midst_of_a_librarys_work(tmp_path, error):
+    """Whatever a library makes of the interruption, a worker that is told to end at its start does, and without noise."""
+    code = f"""
+import os, signal
+from rxsql.errors import StoreUnreachableError
+from rxsql.store import engine
+from rxsql.worker import __main__
+
+def interrupted(name):
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+    except SystemExit:
+        raise {error}
+
+engine.open_store = interrupted
+raise SystemExit(__main__.main([]))
+"""
+    words = [sys.executable, "-c", code]
+    environment = {**os.environ, "RXSQL_STORE": str(tmp_path / "jobs.db")}
+    worker = subprocess.run(words, env=environment, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert worker.returncode == 128 + signal.SIGTERM
+    assert "Traceback" not in worker.stderr
+
+
 def test_locked_for_longer_than_it_would_idle(store_path, locked, command, log):
     """A worker that is to end when idle waits for its store no longer than for work, then ends with 1 and says why."""
     settings = {"RXSQL_BUSY_TIMEOUT_SECONDS": "0.05", "RXSQL_IDLE_EXIT_SECONDS": "1"}
