@@ -169,7 +169,7 @@ class Outcome:
     """What a run ended with: a value's payload, or an error's text, traceback and (if it could be had) payload."""
 
     run: int
-    value: bytes | None
+    value: bytes | memoryview | None
     error: str | None = None
     traceback: str | None = None
 
@@ -201,8 +201,13 @@ class ConsoleChunk:
     attempt: int
     stream: str
     first_line: int
-    lines: tuple[str, ...]
+    text: str  # the lines, with a line end between them
     partial: bool
+
+    @property
+    def lines(self) -> list[str]:
+        """The lines one by one."""
+        return self.text.split("\n")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -90,7 +90,7 @@ def ended(task: Task, *, error: str | None = None) -> Report:
 
 def line(task: Task, text: str) -> ConsoleChunk:
     return ConsoleChunk(
-        task.job_key, task.task, task.first_run, task.attempt, "stdout", 0, (text,), partial=False
+        task.job_key, task.task, task.first_run, task.attempt, "stdout", 0, text, partial=False
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 _LOOK_SECONDS = 0.5
 _PAGE = 500
+_NO_REST_SECONDS = 0.05
+_LONGEST_REST_SECONDS = 0.05
 
 
 def wait_for(store: Store, job_id: str, *, show_console: bool = False) -> RxRemoteJobStatus:
@@ -42,6 +45,7 @@ def wait_for(store: Store, job_id: str, *, show_console: bool = False) -> RxRemo
 def _wait(store: Store, job_id: str, *, show_console: bool) -> RxRemoteJobStatus:
     tail = ConsoleTail(store, job_id) if show_console else None
     watch = Watch(store, job_id, stacklevel=4)
+    begun = time.monotonic()
     with closing(store.wakeup()) as wakeup, ProgressBar(job_id) as bar:
         while True:
             status = jobs.job_status(store, job_id)
@@ -54,7 +58,14 @@ def _wait(store: Store, job_id: str, *, show_console: bool) -> RxRemoteJobStatus
             if status.is_final:
                 return status
             watch.look()
+            _rest(time.monotonic() - begun)
             wakeup.wait(_LOOK_SECONDS)
+
+
+def _rest(waited: float) -> None:
+    """Leave the processor to the job after each look: for a hundredth of the wait, so that it gets hardly longer."""
+    if waited > _NO_REST_SECONDS:
+        time.sleep(min(_LONGEST_REST_SECONDS, waited / 100))
 
 
 class ConsoleTail:
@@ -83,4 +94,4 @@ def _to_stream(text: str, chunk: ConsoleChunk) -> None:
 
 def text_of(chunk: ConsoleChunk) -> str:
     """Return a chunk's text exactly as it was written."""
-    return "\n".join(chunk.lines) + ("" if chunk.partial else "\n")
+    return chunk.text + ("" if chunk.partial else "\n")

@@ -40,6 +40,33 @@ def _is_from_here(function: Any) -> bool:
     return not is_named or module is sys.modules.get("__main__") or is_users(module)
 
 
+class Source:
+    """A view as a file for an unpickler, which takes large values out of it without a copy in between."""
+
+    def __init__(self, body: memoryview) -> None:
+        self._body = body
+        self._position = 0
+
+    def read(self, size: int = -1) -> bytes:
+        """Return the next bytes."""
+        start = self._position
+        self._position = len(self._body) if size < 0 else min(len(self._body), start + size)
+        return bytes(self._body[start : self._position])
+
+    def readinto(self, target: bytearray | memoryview) -> int:
+        """Fill `target` with the next bytes; return how many they were."""
+        start = self._position
+        self._position = min(len(self._body), start + len(target))
+        target[: self._position - start] = self._body[start : self._position]
+        return self._position - start
+
+    def readline(self) -> bytes:
+        """Return what is left of the line."""
+        start = self._position
+        rest = bytes(self._body[start:])
+        return self.read(rest.find(b"\n") + 1 or len(rest))
+
+
 class Unpickler(pickle.Unpickler):
     """Takes a class that this process has already for itself, and does not change it.
 

@@ -8,7 +8,7 @@ import json
 import re
 import struct
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from rxsql.errors import SettingsError, SignatureError
 from rxsql.kinds import JobKind
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rxsql.models import NewJob, WorkItem
     from rxsql.settings import Settings
 
+Payload = TypeVar("Payload", bound="bytes | memoryview")
 MAGIC = b"RXS1"
 _MAC_BYTES = 32
 _HEAD = len(MAGIC) + 1  # and the length of the key's id
@@ -113,13 +114,13 @@ class Keyring:
 
     # ---------------------------------------------------------------------------------------------- payloads
 
-    def seal(self, body: bytes, subject: Subject) -> bytes:
+    def seal(self, body: Payload, subject: Subject) -> Payload | bytes:
         """Return `body` in a signed envelope; as it is where there is no key."""
         if self._signer is None:
             return body
         return b"".join((self._head, _mac(self._keys[self._signer], subject, body), body))
 
-    def unseal(self, stored: bytes, subject: Subject) -> bytes:
+    def unseal(self, stored: bytes | memoryview, subject: Subject) -> bytes:
         """Return what is in an envelope, or bytes without one as they are; nothing is unpickled.
 
         Raises:
@@ -199,12 +200,12 @@ def _head(key_id: str) -> bytes:
     return MAGIC + bytes([len(name)]) + name
 
 
-def _mac(key: bytes, subject: Subject, body: bytes) -> bytes:
+def _mac(key: bytes, subject: Subject, body: bytes | memoryview) -> bytes:
     head = _words(subject.kind, subject.job_id, len(subject.numbers)) + b"".join(
         [_NUMBER.pack(number) for number in subject.numbers]
     )
     if len(body) < _COPY_BELOW:
-        return hmac.digest(key, head + body, "sha256")
+        return hmac.digest(key, b"".join((head, body)), "sha256")
     running = hmac.new(key, head, "sha256")
     running.update(body)
     return running.digest()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rxsql.errors import PayloadError
 from rxsql.payload.frames import body_of, frame, small_body_of
 from rxsql.payload.modules import by_value
-from rxsql.payload.pickling import Pickler, Unpickler
+from rxsql.payload.pickling import Pickler, Source, Unpickler
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -73,7 +73,8 @@ def load(payload: bytes | memoryview) -> Any:
     try:
         if small is not None and _STACK_GLOBAL not in small:
             return pickle.loads(small)
-        return Unpickler(io.BytesIO(body)).load()
+        source: Any = Source(body) if isinstance(body, memoryview) else io.BytesIO(body)
+        return Unpickler(source).load()
     except ImportError:
         raise
     except Exception as error:

@@ -195,7 +195,7 @@ def fetch_console(store: Store, job_key: int, *, after: int, limit: int) -> list
                     row.attempt,
                     row.stream,
                     row.first_line,
-                    tuple(json.loads(row.lines)),
+                    "\n".join(json.loads(row.lines)),
                     bool(row.partial),
                 ),
             )

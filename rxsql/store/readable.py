@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import overload
 
 _NUL = "\N{SYMBOL FOR NULL}"
@@ -16,3 +17,17 @@ def readable(text: str | None) -> str | None:
     if not text or (text.isascii() and "\0" not in text):
         return text
     return text.replace("\0", _NUL).encode(errors="replace").decode()
+
+
+def json_lines(text: str) -> str:
+    r"""Return a readable text's lines as a JSON array.
+
+    Example:
+        >>> json_lines("one\ntwo")
+        '["one", "two"]'
+    """
+    text = readable(text)
+    quoted = text.replace("\\", r"\\").replace('"', r"\"").replace("\n", '", "')
+    if quoted.isprintable():  # as most text is, by the megabyte; so it has nothing else to be escaped
+        return f'["{quoted}"]'
+    return json.dumps(text.split("\n"), ensure_ascii=False)

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from rxsql.models import OpenJob, RxRemoteJobStatus, Task, Written
 from rxsql.store import scripts
 from rxsql.store.crashes import add_crashes
-from rxsql.store.readable import readable
+from rxsql.store.readable import json_lines, readable
 from rxsql.store.retry import retried_when_undone
 from rxsql.store.tables import Key, constant, inputs, jobs, now, results, slots, workers
 
@@ -221,19 +221,12 @@ def _insert_console(connection: Connection, store: Store, chunks: Sequence[Conso
             "attempt": chunk.attempt,
             "stream": chunk.stream,
             "first_line": chunk.first_line,
-            "lines": _lines(chunk.lines),
+            "lines": json_lines(chunk.text),
             "partial": int(chunk.partial),
         }
         for chunk in chunks
     ]
     store.insert_many(connection, "insert_console", rows)
-
-
-def _lines(lines: Sequence[str]) -> str:
-    text = json.dumps(lines, ensure_ascii=False)
-    if r"\u0000" in text:  # seldom, and perhaps what a line says
-        text = json.dumps([readable(line) for line in lines], ensure_ascii=False)
-    return readable(text)
 
 
 @retried_when_undone

@@ -140,20 +140,18 @@ class RunConsole:
         if not data and not self._held[stream]:
             return None
         text = self._held[stream] + self._decoders[stream].decode(data, final)
-        lines = text.split("\n")
-        held = lines.pop()
+        whole, line_end, held = text.rpartition("\n")
         now = time.monotonic()
         if data:
             self._held_since[stream] = now
         partial = bool(held) and (final or now - self._held_since[stream] > _PARTIAL_SECONDS)
         if partial:
-            lines.append(held)
-            held = ""
+            whole, held = text, ""
         self._held[stream] = held
-        if not lines:
+        if not (line_end or partial):
             return None
-        self._last.extend(line[:_LAST_CHARACTERS] for line in lines[-LAST_LINES:])
+        self._last.extend(line[:_LAST_CHARACTERS] for line in whole.rsplit("\n", LAST_LINES)[-LAST_LINES:])
         job_key, task, run, attempt = self._key
         first = self._next_line
-        self._next_line += len(lines) - partial
-        return ConsoleChunk(job_key, task, run, attempt, STREAMS[stream], first, tuple(lines), partial)
+        self._next_line += whole.count("\n") + 1 - partial
+        return ConsoleChunk(job_key, task, run, attempt, STREAMS[stream], first, whole, partial)

@@ -91,6 +91,13 @@ class Dispatcher:
 
     # --------------------------------------------------------------------------------------- handing out
 
+    def feed(self) -> None:
+        """Hand children what is here already, before anything is written: none should wait for the disk."""
+        if not self.draining:
+            for job_key, job in self._jobs.items():
+                if job_key not in self._reporter.failures:
+                    self._feed(job)
+
     def work(self) -> None:
         """Claim what is needed, and hand it to children."""
         for job_key, job in list(self._jobs.items()):

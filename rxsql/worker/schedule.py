@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 CLAIM_SECONDS = 0.2  # of work, a child, to hold in memory
 CLAIM_MOST = 2000
 AHEAD_SECONDS = 0.01  # of work to hand to a child before it has ended what it has
-AHEAD_MOST = 400
+AHEAD_LEAST, AHEAD_MOST = 2, 400  # tasks; what a child has not begun can be taken back from it
 
 
 def shares(capacity: int, demands: Mapping[int, int]) -> dict[int, int]:
@@ -60,10 +60,10 @@ def claim_limit(children: int, mean_seconds: float | None) -> int:
 
 
 def ahead(mean_seconds: float | None) -> int:
-    """Return how many tasks a child may have at once: long ones singly, tiny ones by the hundred."""
+    """Return how many tasks a child may have at once: tiny ones by the hundred, of long ones the one after it."""
     if mean_seconds is None:
         return 1
-    return max(1, min(AHEAD_MOST, int(AHEAD_SECONDS / max(mean_seconds, 1e-6))))
+    return max(AHEAD_LEAST, min(AHEAD_MOST, int(AHEAD_SECONDS / max(mean_seconds, 1e-6))))
 
 
 def mean(old: float | None, seconds: float) -> float:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("rxsql.worker")
 _HINT_SECONDS = 0.01  # after somebody began to write: the commit is about to be seen
 _HINT_POLL_SECONDS = 0.0002
+_HINT_POLL_BUSY_SECONDS = 0.003  # children have the processor then, and the hint is of our own claims mostly
 _BUSY_SECONDS = 0.005  # between looks at the hint shortly after there was work
 _LONGEST_PAUSE_SECONDS = 2.0  # between attempts while the store is out of reach
 
@@ -73,6 +74,7 @@ class Supervisor:
             if self._trouble:
                 self._dispatcher.reconcile()
             self._reporter.tail()
+            self._dispatcher.feed()
             self._write()
             if not self._poller.keep_alive():
                 self._start_over()
@@ -119,7 +121,7 @@ class Supervisor:
         if report_due is not None:
             return report_due
         if now < self._hint_until:
-            return _HINT_POLL_SECONDS
+            return _HINT_POLL_BUSY_SECONDS if self._jobs else _HINT_POLL_SECONDS
         if self._jobs:
             return TAIL_SECONDS
         if now - self._last_work < 1 or any(child.stopping for child in self._pool.children.values()):

@@ -7,16 +7,19 @@ supervisor: a child runs other people's code, and what it sends is only bytes wi
 from __future__ import annotations
 
 import array
+import fcntl
 import mmap
 import os
 import socket
 import struct
+import sys
 import tempfile
 from dataclasses import dataclass
 from typing import IO
 
 INLINE = 64 * 1024  # larger bodies travel as a file
 _LARGEST = INLINE + 4096
+_HAS_MEMFD = sys.platform.startswith("linux")
 _ONE_FD = socket.CMSG_LEN(array.array("i").itemsize)
 _TASK = struct.Struct("<cIIIH")
 _OUTCOME = struct.Struct("<cIIBdQQII")
@@ -54,13 +57,13 @@ class OutcomeMessage:
     stderr_end: int
     error: str
     traceback: str
-    payload: bytes | None
+    payload: bytes | memoryview | None
 
 
 def send_job(sock: socket.socket, details: bytes, function: bytes, shared_input: bytes) -> None:
     """Tell a child which job it serves; `details` is JSON."""
     head = JOB + struct.pack("<II", len(details), len(function)) + details
-    _send(sock, head, function + shared_input)
+    _send(sock, head, function, shared_input)
 
 
 def send_task(sock: socket.socket, task: TaskMessage) -> None:
@@ -88,7 +91,7 @@ def send_outcome(sock: socket.socket, outcome: OutcomeMessage) -> None:
         len(error),
         len(trace),
     )
-    _send(sock, head, error + trace + (outcome.payload or b""))
+    _send(sock, head, error, trace, outcome.payload or b"")
 
 
 def send_text(sock: socket.socket, kind: bytes, text: str) -> None:
@@ -96,20 +99,26 @@ def send_text(sock: socket.socket, kind: bytes, text: str) -> None:
     _send(sock, kind, text.encode(errors="replace"))
 
 
-def _send(sock: socket.socket, head: bytes, body: bytes | memoryview) -> None:
-    if len(body) <= INLINE:
-        sock.send(b"\0" + head + body)
+def _send(sock: socket.socket, head: bytes, *body: bytes | memoryview) -> None:
+    if sum(map(len, body)) <= INLINE:
+        sock.send(b"".join((b"\0", head, *body)))
         return
     with _scratch_file() as file:
-        file.write(body)
-        file.flush()
+        for part in body:
+            _write(file, part)
         socket.send_fds(sock, [b"\1" + head], [file.fileno()])
 
 
 def _scratch_file() -> IO[bytes]:
-    if hasattr(os, "memfd_create"):
-        return os.fdopen(os.memfd_create("rxsql"), "r+b", buffering=0)
+    if _HAS_MEMFD:
+        return os.fdopen(os.memfd_create("rxsql", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING), "r+b", buffering=0)
     return tempfile.TemporaryFile(buffering=0)
+
+
+def _write(file: IO[bytes], part: bytes | memoryview) -> None:
+    left = memoryview(part)
+    while left:  # one call writes no more than 2 GB
+        left = left[file.write(left) :]
 
 
 @dataclass(slots=True)
@@ -143,10 +152,23 @@ def receive(sock: socket.socket, flags: int = 0) -> Message | None:
         return Message(packet)
     fds = array.array("i", ancillary[0][2])
     try:
-        return Message(packet, memoryview(mmap.mmap(fds[0], 0, access=mmap.ACCESS_READ)))
+        return Message(packet, _view(fds[0]))
     finally:
         for fd in fds:
             os.close(fd)
+
+
+def _view(fd: int) -> memoryview:
+    """Return a file's content, which stays what it is until the view is dropped.
+
+    Raises:
+        OSError: It is not what `_scratch_file` makes.
+    """
+    if not _HAS_MEMFD:
+        return memoryview(mmap.mmap(fd, 0, access=mmap.ACCESS_READ))
+    # Who reads what the sender has cut off meanwhile is killed by the system.
+    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_WRITE)
+    return memoryview(mmap.mmap(fd, 0, mmap.MAP_SHARED | mmap.MAP_POPULATE, mmap.PROT_READ))
 
 
 def parse_job(message: Message) -> tuple[bytes, bytes, bytes]:
@@ -170,7 +192,7 @@ def parse_outcome(message: Message) -> OutcomeMessage:
         message.packet, 1
     )
     body = message.body if message.packet[0] else message.packet[1 + _OUTCOME.size :]
-    payload = bytes(body[error + trace :]) if flags & 2 else None
+    payload = body[error + trace :] if flags & 2 else None
     texts = bytes(body[: error + trace])
     return OutcomeMessage(
         number,

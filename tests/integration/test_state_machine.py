@@ -173,7 +173,7 @@ class StoreMachine(RuleBasedStateMachine):
         runs = [run for run in self.runs_of(task) if run not in done]
         text = f"line {next(self.count)}"
         chunk = ConsoleChunk(
-            task.job_key, task.task, task.first_run, task.attempt, "stdout", 0, (text,), partial=False
+            task.job_key, task.task, task.first_run, task.attempt, "stdout", 0, text, partial=False
         )
         news = Report(chunks=[chunk], number=next(self.count))
         if part != "lines":

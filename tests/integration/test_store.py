@@ -239,20 +239,18 @@ def test_console_lines_are_read_in_order_and_from_a_place(store, worker):
     (task,) = claim(store, worker, job_key)
     text = 'quote " backslash \\ tab \t emoji \N{SNAKE} nul \N{SYMBOL FOR NULL} end'
     chunks = [
-        ConsoleChunk(job_key, 0, 0, 1, "stdout", 0, ("a", text), partial=False),
-        ConsoleChunk(job_key, 0, 0, 1, "stderr", 2, ("",), partial=True),
+        ConsoleChunk(job_key, 0, 0, 1, "stdout", 0, f"a\n{text}", partial=False),
+        ConsoleChunk(job_key, 0, 0, 1, "stderr", 2, "", partial=True),
     ]
     tasks.report(store, worker, Report(chunks=chunks))
     found = jobs.fetch_console(store, job_key, after=0, limit=10)
     assert [chunk for _, chunk in found] == chunks
     assert jobs.fetch_console(store, job_key, after=found[0][0], limit=10) == found[1:]
-    tasks.report(
-        store, worker, Report(number=2, chunks=[replace(chunks[0], lines=("nul \0", "half \ud800"))])
-    )
-    assert jobs.fetch_console(store, job_key, after=found[1][0], limit=1)[0][1].lines == (
+    tasks.report(store, worker, Report(number=2, chunks=[replace(chunks[0], text="nul \0\nhalf \ud800")]))
+    assert jobs.fetch_console(store, job_key, after=found[1][0], limit=1)[0][1].lines == [
         "nul \N{SYMBOL FOR NULL}",
         "half ?",
-    )
+    ]
     skip_on_babelfish(store, "leaves JSON's escapes in what OPENJSON returns")
     found = rows_of(
         store, "SELECT job_id, task, run, stream, line, text FROM {rx}console ORDER BY chunk_key, line"

@@ -52,7 +52,7 @@ class _Part:
     def __init__(self, *, counts_units: bool) -> None:
         self.rows: list[dict[str, Any]] = []
         self._counts_units = counts_units
-        self._bytes: list[bytes] = []
+        self._bytes: list[bytes | memoryview] = []
         self._texts: list[str] = []
         self._bytes_end = self._texts_end = 1
 
@@ -64,7 +64,7 @@ class _Part:
                 entry[name] = [self._texts_end, self._length(value)]
                 self._texts.append(value)
                 self._texts_end += entry[name][1]
-            elif isinstance(value, bytes):
+            elif isinstance(value, (bytes, memoryview)):
                 entry[name] = [self._bytes_end, len(value)]
                 self._bytes.append(value)
                 self._bytes_end += len(value)

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
     from rxsql.store.dialects.direct import Connections
 
-_SHORTEST_PAUSE, _LONGEST_PAUSE, _BLIND_PAUSE = 0.0002, 0.1, 0.005  # seconds between looks for a change
-_SHORT_PAUSES = (
-    15  # after a write, before the pauses grow: a commit takes about as long as a sync of the disk
-)
+# Seconds between looks for a change: after a write, whose commit is seen when the disk is synced, mostly after less than
+# a millisecond; and always where nobody says that something was written.
+_FIRST_PAUSE, _LAST_PAUSE, _GROWTH = 0.0002, 0.005, 1.25
+_LONGEST_PAUSE = 0.1
 _EVENTS_BYTES = 65536
 
 
@@ -56,26 +56,21 @@ class FileWakeup:
     def wait(self, seconds: float) -> bool:
         """Wait for somebody else's commit, at most `seconds`.
 
-        The log is written before the commit can be seen, so after a write the look is repeated: for as long as a sync
-        takes at short intervals, then with growing pauses.
+        The log is written before the commit can be seen, so after a write the look is repeated, with growing pauses.
         """
         end = time.monotonic() + seconds
-        pause, short_pauses = _SHORTEST_PAUSE, 0
+        pause = _FIRST_PAUSE if self._watch is None else _LAST_PAUSE
         self.drain()  # what was written so far has been committed, mostly
         while not self.changed():
             left = end - time.monotonic()
             if left <= 0:
                 return False
-            if self._watch is None:
-                time.sleep(min(left, _BLIND_PAUSE))
-            elif short_pauses:  # not woken by each page that is written
-                short_pauses -= 1
-                time.sleep(min(left, _SHORTEST_PAUSE))
-            elif select.select([self._watch], [], [], min(left, pause))[0]:
+            if self._watch is None or pause < _LAST_PAUSE:  # not woken by each page that is written
+                time.sleep(min(left, pause))
+                pause = min(_LAST_PAUSE, pause * _GROWTH)
+            elif select.select([self._watch], [], [], min(left, _LONGEST_PAUSE))[0]:
                 self.drain()
-                short_pauses = _SHORT_PAUSES
-            else:
-                pause = min(_LONGEST_PAUSE, pause * 1.5)
+                pause = _FIRST_PAUSE
         return True
 
     def drain(self) -> None:
