@@ -187,7 +187,7 @@ def test_folders_of_a_killed_worker_are_removed(store_url, start_worker, tmp_pat
         worker.send_signal(signal.SIGSTOP)  # it must not see their end, nor end first: orphans are continued
         for process in family:
             process.suspend()
-        for process in family:
+        for process in reversed(family):  # a child does not outlive the zygote
             process.kill()
     worker.kill()
     worker.wait()
