@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(rich_markup_mode=None)
 _PANEL = "Jobs"
-_PAGE = 500
 OneRun = Annotated[
     int | None,
     typer.Option("--run", min=0, metavar="N", help="Only this run, counted from 0.", show_default=False),
@@ -185,7 +184,7 @@ def _show(store: "Store", job: "Job", run: int | None, *, as_json: bool) -> int:
 
 
 def _fetch(store: "Store", job: "Job", run: int | None) -> "Iterator[Result]":
-    from rxsql.client.collecting import Reader
+    from rxsql.client.collecting import Reader, each_outcome
     from rxsql.store.jobs import fetch_outcomes
 
     if job.kind is not JobKind.FUNCTION and job.status is RxRemoteJobStatus.FINISHED:
@@ -196,14 +195,11 @@ def _fetch(store: "Store", job: "Job", run: int | None) -> "Iterator[Result]":
                 yield Result(number, table, None, None)
         return
     reader = Reader(job.job_id)
-    after, limit = (-1, _PAGE) if run is None else (run - 1, 1)
-    while page := fetch_outcomes(store, job.job_key, after=after, limit=limit):
-        for outcome in page:
-            if run is None or outcome.run == run:
-                yield _load(reader, outcome)
-        if run is not None:
-            return
-        after = page[-1].run
+    found = each_outcome(store, job)
+    if run is not None:
+        found = (o for o in fetch_outcomes(store, job.job_key, after=run - 1, limit=1) if o.run == run)
+    for outcome in found:
+        yield _load(reader, outcome)
 
 
 def _load(reader: "Reader", outcome: "Outcome") -> Result:

@@ -12,12 +12,13 @@ from rxsql.settings import Settings
 from rxsql.store import jobs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from rxsql.models import Job, Outcome
     from rxsql.store.engine import Store
 
-_PAGE = 2000
+_FIRST_PAGE, _LARGEST_PAGE = 16, 2000  # outcomes
+_PAGE_BYTES = 8 * 2**20
 
 
 class Gathered:
@@ -77,14 +78,25 @@ def gather(store: Store, job: Job) -> Gathered:
     """Return all results of a finished job; a damaged or refused one is an error at its place."""
     gathered = Gathered(job.run_count)
     reader = Reader(job.job_id)
-    after, more = -1, True
-    while more:
-        page = jobs.fetch_outcomes(store, job.job_key, after=after, limit=_PAGE)
-        for outcome in page:
-            _add(gathered, reader, outcome)
-            after = outcome.run
-        more = len(page) == _PAGE
+    for outcome in each_outcome(store, job):
+        _add(gathered, reader, outcome)
     return gathered
+
+
+def each_outcome(store: Store, job: Job) -> Iterator[Outcome]:
+    """Yield a job's outcomes in the order of the runs, with no more than some megabytes of them in memory."""
+    after, size = -1, _FIRST_PAGE
+    while True:
+        page = jobs.fetch_outcomes(store, job.job_key, after=after, limit=size)
+        held = sum(len(outcome.value or b"") for outcome in page)
+        count = len(page)
+        after = page[-1].run if page else after
+        page.reverse()
+        while page:
+            yield page.pop()  # and keep it no longer
+        if count < size:
+            return
+        size = max(1, min(_LARGEST_PAGE, 16 * size, _PAGE_BYTES * count // max(held, 1)))
 
 
 def _add(gathered: Gathered, reader: Reader, outcome: Outcome) -> None:

@@ -11,7 +11,8 @@ from conftest import STORES
 from support import claim, counted, ended, line, new_job, register, rows_of, scalar, skip_on_babelfish, submit
 
 from rxsql.errors import JobExistsError, JobNotFoundError
-from rxsql.models import ConsoleChunk, NewTask, Outcome, Report, RunOutcome, RxRemoteJobStatus, Task
+from rxsql.models import ConsoleChunk, NewTask, Outcome, Report, RunOutcome, RxRemoteJobStatus, Task, TaskEnd
+from rxsql.client import collecting
 from rxsql.store import jobs, reaping, tasks, workers, workitems
 from rxsql.store.engine import Store, connect
 from rxsql.store.submission import add_job
@@ -164,6 +165,33 @@ def test_report_writes_results_and_ends_the_job(store, worker):
     assert [o.run for o in jobs.fetch_outcomes(store, job_key, after=-1, limit=10)] == [0, 1]
     assert [o.run for o in jobs.fetch_outcomes(store, job_key, after=0, limit=10)] == [1]
     assert scalar(store, "SELECT COUNT(*) FROM {rx}slots") == 0
+
+
+def test_large_results_are_read_a_few_megabytes_at_a_time(store, worker, monkeypatch):
+    """Whoever collects results holds some megabytes of payloads, however many there are; small ones come together."""
+    fetch, pages = jobs.fetch_outcomes, []
+
+    def fetch_and_tell(*arguments, **options):
+        page = fetch(*arguments, **options)
+        pages.append(len(page))
+        return page
+
+    monkeypatch.setattr(jobs, "fetch_outcomes", fetch_and_tell)
+    for job_id, count, value in (("large", 40, bytes(2**20)), ("small", 400, b"value")):
+        job_key = submit(store, job_id, tasks=count)
+        done = [
+            RunOutcome(job_key, task.task, task.attempt, Outcome(task.first_run, value))
+            for task in claim(store, worker, job_key, limit=count)
+        ]
+        ends = [
+            TaskEnd(job_key=job_key, task=o.task, attempt=1, failed_runs=0, seconds=0.0, error=None)
+            for o in done
+        ]
+        tasks.report(store, worker, Report(number=job_key, outcomes=done, ends=ends))
+        pages.clear()
+        found = list(collecting.each_outcome(store, jobs.get_job(store, job_id)))
+        assert [(outcome.run, outcome.value) for outcome in found] == [(run, value) for run in range(count)]
+        assert pages == {"large": [16, 8, 8, 8, 0], "small": [16, 256, 128]}[job_id]
 
 
 @pytest.mark.parametrize(

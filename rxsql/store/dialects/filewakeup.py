@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from rxsql.store.dialects.direct import Connections
 
-# Seconds between looks for a change: after a write, whose commit is seen when the disk is synced, mostly after less than
-# a millisecond; and always where nobody says that something was written.
+# Seconds between looks for a change: after a write, whose commit is seen when the disk is synced, mostly after less
+# than a millisecond; and always where nobody says that something was written.
 _FIRST_PAUSE, _LAST_PAUSE, _GROWTH = 0.0002, 0.005, 1.25
 _LONGEST_PAUSE = 0.1
 _EVENTS_BYTES = 65536
