@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
+    from rxsql.pages import Spool
+
 
 class JobKind(StrEnum):
     """What a job runs; each member is also the word in `jobs.kind`."""
@@ -31,7 +33,7 @@ class NewScript:
         input_name: The variable that holds the input table.
         output_name: The variable whose table is returned.
         params: Parameters as JSON: an array of objects, or for a published function an object of its arguments.
-        frames: Each task's input pages, packed.
+        frames: Each task's input pages.
     """
 
     language: str
@@ -39,7 +41,7 @@ class NewScript:
     input_name: str
     output_name: str
     params: str
-    frames: Sequence[bytes]
+    frames: Sequence[Spool]
 
     @property
     def digest(self) -> str:

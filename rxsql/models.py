@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
+    from rxsql.pages import Spool
 
 LAST_LINES = 10  # of the console, to be shown where a process died
 
@@ -149,7 +150,7 @@ class Task:
 
     @property
     def key(self) -> tuple[int, int]:
-        """What identifies it in the store."""
+        """Its primary key."""
         return self.job_key, self.task
 
 
@@ -216,9 +217,8 @@ class Crash:
 
     Args:
         job_key: The job.
-        task: The task it was in.
+        task: The task it was in, with its attempt.
         run: The run it was in.
-        attempt: The task's attempt.
         exit_code: What it exited with; None when a signal ended it.
         exit_signal: The signal's name; None when it exited.
         peak_kib: The most memory it had at once, in KiB; None when that could not be had.
@@ -241,16 +241,13 @@ class Crash:
 
 @dataclass(frozen=True, slots=True)
 class RunOutcome:
-    """An outcome with the task and attempt it belongs to, on its way into the store.
-
-    The value of a script's run is packed pages, not a payload.
-    """
+    """An outcome with its task and attempt, on its way into the store; a script's has pages, and no value."""
 
     job_key: int
     task: int
     attempt: int
     outcome: Outcome
-    is_pages: bool = False
+    pages: Spool | None = None
 
 
 @dataclass(slots=True)

@@ -100,7 +100,17 @@ FIGURES = (
     Figure("console-flood", "1,000,000 printed lines, stored, against a file", "x", Target(1.5), Target(1.1)),
     Figure("console-delay", "from print to a visible row, p95", "ms", Target(250), Target(50)),
     Figure("submit", "100,000 runs, until rx_exec(wait=False) returns", "s", Target(1), Target(0.4)),
-    Figure("table", "100,000 rows of 10 columns into a script and out", "s"),
+    Figure("table", "100,000 rows of 10 columns into a script and out", "s", Target(5), Target(2)),
+    Figure(
+        "table-worker",
+        "1,000,000 such rows, memory of the worker",
+        "MB",
+        Target(64),
+        Target(32),
+        group="table",
+    ),
+    Figure("table-client", "the same, of the client beside the table", "MB", group="table"),
+    Figure("table-child", "the same, of the child with the table", "MB", group="table"),
     Figure("backlog", "a task's cost, 1,000,000 rows against 1,000", "x", Target(1.3), Target(1)),
     Figure(
         "memory-client", "growth over 100,000 results, once warm", "MB", Target(5), Target(1), group="memory"

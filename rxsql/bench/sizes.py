@@ -20,6 +20,7 @@ class Sizes:
     stamps: int = 100
     submitted: int = 100_000
     table_rows: int = 100_000
+    table_rows_large: int = 1_000_000
     backlog_small: int = 1_000
     backlog_large: int = 1_000_000
     backlog_tasks: int = 300
@@ -42,6 +43,7 @@ QUICK = Sizes(
     stamps=5,
     submitted=300,
     table_rows=300,
+    table_rows_large=1_000,
     backlog_small=100,
     backlog_large=2_000,
     backlog_tasks=5,

@@ -6,6 +6,8 @@ import contextlib
 import io
 import json
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from rxsql.client import waiting
@@ -15,10 +17,12 @@ from rxsql.client.waiting import wait_for
 from rxsql.errors import ArgumentsError, JobCanceledError, NotSupportedError
 from rxsql.kinds import JobKind, NewScript
 from rxsql.models import NewTask, RxRemoteJobStatus
+from rxsql.pages import IN, OUT, PARAM, Page, Spool
+from rxsql.payload import checked
 from rxsql.scripts import reading, runner, writing
 from rxsql.scripts.columns import parse_header
 from rxsql.scripts.need import pandas
-from rxsql.scripts.pages import IN, OUT, PARAM, Page, pack, unpack
+from rxsql.settings import Settings
 from rxsql.store import jobs
 from rxsql.store import scripts as stored
 from rxsql.store.engine import open_store
@@ -80,6 +84,7 @@ def rx_execute_script(
     Raises:
         ArgumentsError: The arguments do not fit together; nothing was stored.
         ScriptError: The input has values without an SQL type, or pandas is missing; nothing was stored.
+        LimitError: The input is larger than `RXSQL_PAYLOAD_MB`; nothing was stored.
         JobFailedError: The script failed; the message has its traceback.
 
     Example:
@@ -98,7 +103,7 @@ def rx_execute_script(
         input_name=input_name,
         output_name=output_name,
         params=json.dumps(_parameters(params or {}, output_params)),
-        frames=[pack(writing.pages_of(part, IN)) for part in parts],
+        frames=[Spool(writing.pages_of(part, IN)) for part in parts],
     )
     if isinstance(where, RxLocalSeq):
         return _run_here(new)
@@ -140,6 +145,9 @@ def _parameters(params: Mapping[str, Any], outputs: Sequence[str]) -> list[dict[
 
 
 def _submit(where: RxInSqlServer, new: NewScript) -> RxRemoteJob:
+    most = Settings.from_environment().payload_mb
+    for run, pages in enumerate(new.frames):
+        checked(pages, most, f"The input of run {run}")
     count = len(new.frames)
     tasks = [NewTask(first_run=number, run_count=1, input=None) for number in range(count)]
     row = job_row(
@@ -173,21 +181,25 @@ def take_script_result(store: Store, job: Job, *, auto_cleanup: bool) -> ScriptR
         raise failure(store, job)
     console: list[str] = []
     waiting.ConsoleTail(store, job.job_id).show(lambda text, _: console.append(text))
-    outputs = stored.fetch_pages(store, job.job_key, OUT)
-    last = stored.fetch_pages(store, job.job_key, PARAM)
-    result = _result(list(outputs.values()), last[max(last)] if last else [], "".join(console))
+    tables = list(_tables(store, job).values())
+    last = [page for _, page in stored.fetch_pages(store, job.job_key, PARAM)][-1:]
+    result = _result(tables, last, "".join(console))
     settle(store, job, auto_cleanup=auto_cleanup)
     return result
 
 
 def tables_of_runs(store: Store, job: Job) -> dict[int, DataFrame]:
     """Return the table that each run of a finished script left; one without columns where it left none."""
-    found = stored.fetch_pages(store, job.job_key, OUT)
-    return {run: reading.frame_of(found.get(run, [])) for run in range(job.run_count)}
+    found = _tables(store, job)
+    return {run: found.get(run, pandas().DataFrame()) for run in range(job.run_count)}
 
 
-def _result(tables: list[list[Page]], parameters: list[Page], console: str) -> ScriptResult:
-    frames = [reading.frame_of(pages) for pages in tables]
+def _tables(store: Store, job: Job) -> dict[int, DataFrame]:
+    parts = groupby(stored.fetch_pages(store, job.job_key, OUT), key=itemgetter(0))
+    return {run: reading.frame_of(page for _, page in part) for run, part in parts}
+
+
+def _result(frames: list[DataFrame], parameters: list[Page], console: str) -> ScriptResult:
     full = [frame for frame in frames if len(frame.columns)] or frames
     output = (
         pandas().concat(full, ignore_index=True) if len(full) > 1 else (full or [pandas().DataFrame()])[0]
@@ -214,7 +226,7 @@ def _run_here(new: NewScript) -> ScriptResult:
     script = runner.Script(spec)
     console = io.StringIO()
     with contextlib.redirect_stdout(console):
-        pages = [unpack(script(packed)) for packed in new.frames]
-    tables = [[page for page in part if page.direction == OUT] for part in pages]
-    parameters = [page for page in pages[-1] if page.direction == PARAM]
-    return _result([table for table in tables if table], parameters, console.getvalue())
+        made = [script(spool) for spool in new.frames]
+    tables = [reading.frame_of(page for page in spool if page.direction == OUT) for spool in made]
+    parameters = [page for page in made[-1] if page.direction == PARAM]
+    return _result(tables, parameters, console.getvalue())

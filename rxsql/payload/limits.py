@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, TypeVar
+
 from rxsql.errors import LimitError
 
+if TYPE_CHECKING:
+    from collections.abc import Sized
 
-def checked(payload: bytes, payload_mb: int, what: str) -> bytes:
+_Payload = TypeVar("_Payload", bound="Sized")
+
+
+def checked(payload: _Payload, payload_mb: int, what: str) -> _Payload:
     """Return a payload that is not too large.
 
     Args:

@@ -9,8 +9,9 @@ write-once tables, so that plain SQL can submit it, and nothing that came from S
     SELECT … ──▶ frames (in) ──▶ poller ── bytes ──▶ child: DataFrame ─▶ script ─▶ DataFrame ── bytes ──▶ frames (out)
 
 A page is a JSON array of rows, a row an array of cells, or, from SQL Server, an object with the column number as key.
-Its header is an array of [name, type, length or precision, scale]. Cells that JSON numbers would spoil are text:
-decimal, times (ISO 8601) and binary (hexadecimal). NULL, NaN and infinity are null.
+In `out` a row ends with its number in the table: T-SQL knows no other order of an array that it reads at once. A page's
+header is an array of [name, type, length or precision, scale]. Cells that JSON numbers would spoil are text: decimal,
+times (ISO 8601) and binary (hexadecimal). NULL, NaN and infinity are null.
 
-Supervisor and store move pages as text. Only the child and the client make DataFrames of them, and need pandas.
+Supervisor and store move pages as text, a few at a time. Only child and client make DataFrames of them, with pandas.
 """

@@ -8,18 +8,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rxsql.errors import ScriptError
+from rxsql.pages import IN, OUT, PARAM, Spool, unpack
 from rxsql.scripts import reading, writing
 from rxsql.scripts.columns import SqlColumn
 from rxsql.scripts.loopback import set_loopback
 from rxsql.scripts.need import pandas
-from rxsql.scripts.pages import IN, OUT, PARAM, pack, unpack
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from pandas import DataFrame
 
-    from rxsql.scripts.pages import Page
+    from rxsql.pages import Page
 
 SCRIPT, PUBLISHED = "script", "published"  # kinds of jobs, besides those of rx_exec
 FILE = "<script>"  # the name of the script in tracebacks
@@ -92,15 +92,17 @@ class Script:
         linecache.cache[FILE] = (len(self._text), None, self._text.splitlines(keepends=True), FILE)
         set_loopback(spec.get("loopback"))
 
-    def __call__(self, own: bytes | memoryview) -> bytes:
+    def __call__(self, own: bytes | memoryview | Spool) -> Spool:
         """Run it; return its output table and OUTPUT parameters as pages."""
-        given = _given(own)
         variables: dict[str, Any] = {"__name__": "__main__"}
-        variables[self._input_name] = reading.frame_of([page for page in given if page.direction == IN])
+        variables[self._input_name] = reading.frame_of(_given(own))
         variables.update({p.name: p.value for p in self._parameters if not p.is_output or p.cell is not None})
         exec(self._code, variables)  # noqa: S102 - what a script is for
         output = variables.get(self._output_name)
-        return pack([*_table(self._output_name, output), *self._outputs(variables)])
+        made = Spool(_table(self._output_name, output))
+        for page in self._outputs(variables):
+            made.add(page)
+        return made
 
     def _outputs(self, variables: Mapping[str, Any]) -> list[Page]:
         values = []
@@ -116,9 +118,9 @@ class Script:
         return [writing.page_of_values(values, PARAM)] if values else []
 
 
-def _given(own: bytes | memoryview) -> list[Page]:
+def _given(own: bytes | memoryview | Spool) -> Iterator[Page]:
     try:
-        return unpack(own) if len(own) else []
+        yield from (page for page in (own if isinstance(own, Spool) else unpack(own)) if page.direction == IN)
     except ValueError:
         raise ScriptError("The script's input was deleted from the store. Submit the job again.") from None
 
@@ -131,7 +133,7 @@ def _why_not_parsed(error: SyntaxError | ValueError) -> str:
     return f"The script does not parse: {type(error).__name__}: {error.msg}{where}.{hint}"
 
 
-def _table(name: str, output: Any) -> list[Page]:
+def _table(name: str, output: Any) -> Iterable[Page]:
     if output is None:
         return []
     if not isinstance(output, pandas().DataFrame):
@@ -175,9 +177,9 @@ class Published:
             )
         set_loopback(spec.get("loopback"))
 
-    def __call__(self, _own: bytes | memoryview) -> bytes:
+    def __call__(self, _own: bytes | memoryview | Spool) -> Spool:
         """Call it; return what it returned as a table."""
-        return pack(writing.pages_of(rows_of(self._function(**self._arguments)), OUT))
+        return Spool(writing.pages_of(rows_of(self._function(**self._arguments)), OUT))
 
 
 def rows_of(value: Any) -> DataFrame:

@@ -7,20 +7,22 @@ import decimal
 import json
 import math
 import uuid
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rxsql.errors import ScriptError
+from rxsql.pages import OUT, Page
 from rxsql.scripts.columns import MAX, SqlColumn, dump_header
 from rxsql.scripts.need import numpy, pandas
-from rxsql.scripts.pages import Page
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from pandas import DataFrame, Series
 
 PAGE_ROWS = 10_000
 PAGE_CELLS = 100_000
+PAGE_CHARACTERS = 4_000_000
 _MOST_DIGITS = 38  # of SQL Server's decimal
 _BIGGEST = 2**63
 _INTEGER_TYPES = {
@@ -31,23 +33,32 @@ _INTEGER_TYPES = {
 }
 
 
-def pages_of(frame: DataFrame, direction: str) -> list[Page]:
-    """Return a DataFrame's columns, without its index, as pages.
+def pages_of(frame: DataFrame, direction: str) -> Iterator[Page]:
+    """Yield a DataFrame's columns, without its index, as pages.
 
     Raises:
         ScriptError: A column's values have no SQL type, or several.
     """
-    frame = frame.reset_index(drop=True)
-    made = [_column(str(name), frame.iloc[:, place]) for place, name in enumerate(_names(frame))]
-    header = dump_header([column for column, _ in made])
-    cells = [values for _, values in made]
-    step = max(1, min(PAGE_ROWS, PAGE_CELLS // max(1, len(cells))))
-    pages = []
-    for number, first in enumerate(range(0, max(1, len(frame)), step)):
-        part = [values[first : first + step] for values in cells]
-        rows = list(zip(*part, strict=True)) if part else [()] * len(frame.iloc[first : first + step])
-        pages.append(Page(direction, number, len(rows), header, _json(rows)))
-    return pages
+    columns = [_column(str(name), frame.iloc[:, place]) for place, name in enumerate(_names(frame))]
+    header = dump_header([column.sql for column in columns])
+    step = max(1, min(PAGE_ROWS, PAGE_CELLS // max(1, len(columns))))
+    first = number = 0
+    while first < len(frame) or not number:
+        numbers = range(first, min(first + step, len(frame)))
+        rows = _rows(columns, numbers, are_numbered=direction == OUT)
+        body = _json(rows)
+        if len(body) > PAGE_CHARACTERS and len(rows) > 1:  # wide ones: fewer at once
+            step = max(1, len(rows) // 2)
+            continue
+        yield Page(direction, number, len(rows), header, body)
+        first, number = first + len(rows), number + 1
+
+
+def _rows(columns: Sequence[_Column], numbers: range, *, are_numbered: bool) -> list[tuple[Any, ...]]:
+    cells = [column.cells(column.series.iloc[numbers.start : numbers.stop]) for column in columns]
+    if are_numbered:
+        return list(zip(*cells, numbers, strict=True))
+    return list(zip(*cells, strict=True)) if cells else [()] * len(numbers)
 
 
 def page_of_values(values: Sequence[tuple[SqlColumn, Any]], direction: str) -> Page:
@@ -62,8 +73,8 @@ def cell_of(value: Any) -> tuple[SqlColumn, Any]:
     Raises:
         ScriptError: It has no SQL type.
     """
-    column, cells = _of_objects("", [value])
-    return column, cells[0]
+    column, encode = _of_objects("", [value])
+    return column, _cells([value], encode)[0]
 
 
 def _json(rows: Any) -> str:
@@ -74,20 +85,30 @@ def _names(frame: DataFrame) -> list[Any]:
     return ["" if name is None else name for name in frame.columns]
 
 
-def _column(name: str, series: Series) -> tuple[SqlColumn, list[Any]]:
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """A column and what makes cells of a part of it."""
+
+    sql: SqlColumn
+    series: Series
+    cells: Callable[[Series], list[Any]]
+
+
+def _column(name: str, series: Series) -> _Column:
     dtype = series.dtype
     if isinstance(dtype, pandas().CategoricalDtype):
         return _column(name, series.astype(dtype.categories.dtype))
     word = str(dtype).lower()
     if word in ("bool", "boolean"):
-        return SqlColumn(name, "bit"), _plain(series)
+        return _Column(SqlColumn(name, "bit"), series, _plain)
     if word in _INTEGER_TYPES:
-        return SqlColumn(name, _INTEGER_TYPES[word]), _plain(series)
+        return _Column(SqlColumn(name, _INTEGER_TYPES[word]), series, _plain)
     if word in ("float16", "float32", "float64"):
-        return SqlColumn(name, "float" if word == "float64" else "real"), _floats(series)
+        return _Column(SqlColumn(name, "float" if word == "float64" else "real"), series, _floats)
     if getattr(dtype, "kind", "") == "M" and getattr(dtype, "tz", None) is None:
-        return SqlColumn(name, "datetime2", 7), _moments(series)
-    return _of_objects(name, series.tolist())
+        return _Column(SqlColumn(name, "datetime2", 7), series, _moments)
+    column, encode = _of_objects(name, series)
+    return _Column(column, series, lambda part: _cells(part, encode))
 
 
 def _plain(series: Series) -> list[Any]:
@@ -112,9 +133,13 @@ def _moments(series: Series) -> list[Any]:
 # ------------------------------------------------------------------------------------------ values of any kind
 
 
-def _of_objects(name: str, values: list[Any]) -> tuple[SqlColumn, list[Any]]:
-    cleaned = [_clean(value) for value in values]
-    kinds = {_kind(value) for value in cleaned if value is not None} or {str}
+def _cells(values: Iterable[Any], encode: Callable[[Any], Any]) -> list[Any]:
+    return [None if value is None else encode(value) for value in map(_clean, values)]
+
+
+def _of_objects(name: str, values: Iterable[Any]) -> tuple[SqlColumn, Callable[[Any], Any]]:
+    """Return the column of values of any kind, and what makes a cell of one; they are gone through several times."""
+    kinds = set(map(_kind, map(_clean, values))) - {type(None)} or {str}
     if kinds <= {int, float} and len(kinds) > 1:
         kinds = {float}
     if kinds <= {int, decimal.Decimal} and len(kinds) > 1:
@@ -132,9 +157,7 @@ def _of_objects(name: str, values: list[Any]) -> tuple[SqlColumn, list[Any]]:
             f"The column {name!r} has a value of the type {kind.__name__}, which has no SQL type. Convert it, for "
             "example with .astype(str)."
         )
-    known = [value for value in cleaned if value is not None]
-    column, encode = make(name, known)
-    return column, [None if value is None else encode(value) for value in cleaned]
+    return make(name, (value for value in map(_clean, values) if value is not None))
 
 
 def _clean(value: Any) -> Any:
@@ -164,15 +187,18 @@ _ORDER: tuple[type, ...] = (
 _Made = tuple[SqlColumn, "Callable[[Any], Any]"]
 
 
-def _of_bytes(name: str, values: Sequence[Any]) -> _Made:
+def _of_bytes(name: str, values: Iterable[Any]) -> _Made:
     del values
     return SqlColumn(name, "varbinary", MAX), lambda value: bytes(value).hex()
 
 
 def _of_integers(name: str, values: Iterable[int]) -> _Made:
-    if all(-_BIGGEST <= value < _BIGGEST for value in values):
+    least = most = 0
+    for value in values:
+        least, most = min(least, value), max(most, value)
+    if least >= -_BIGGEST and most < _BIGGEST:
         return SqlColumn(name, "bigint"), int
-    return _of_decimals(name, [decimal.Decimal(value) for value in values])
+    return _of_decimals(name, [decimal.Decimal(least), decimal.Decimal(most)])
 
 
 def _of_decimals(name: str, values: Iterable[decimal.Decimal]) -> _Made:

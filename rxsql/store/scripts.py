@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from rxsql.errors import PayloadError
+from rxsql.errors import PayloadError, StoreRefusedError
 from rxsql.kinds import script_digest
-from rxsql.scripts.pages import IN, Page, pack, unpack
+from rxsql.pages import IN, Page, Spool
 from rxsql.settings import Settings
 from rxsql.store.retry import retried
 from rxsql.store.scripttables import frames, scripts
@@ -18,7 +18,7 @@ from rxsql.store.tables import Key
 from rxsql.storename import redacted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from sqlalchemy.engine import Connection
 
@@ -28,18 +28,23 @@ if TYPE_CHECKING:
 
 _OF_JOB = sa.bindparam("job_key", type_=Key)
 _SCRIPT = sa.select(scripts).where(scripts.c.job_key == _OF_JOB)
+_OF_TABLES = sa.and_(frames.c.job_key == _OF_JOB, frames.c.direction == sa.bindparam("direction"))
+_IN_ORDER = (frames.c.task, frames.c.page)
+_LIST = sa.select(frames.c.task, frames.c.page, frames.c.row_count).where(_OF_TABLES).order_by(*_IN_ORDER)
+_LIST_OF_TASKS = _LIST.where(frames.c.task.in_(sa.bindparam("tasks", expanding=True)))
 _PAGES = (
     sa.select(
         frames.c.task, frames.c.direction, frames.c.page, frames.c.row_count, frames.c.header, frames.c.body
     )
-    .where(frames.c.job_key == _OF_JOB)
-    .order_by(frames.c.direction, frames.c.task, frames.c.page)
+    .where(
+        _OF_TABLES,
+        frames.c.task.between(sa.bindparam("first_task"), sa.bindparam("last_task")),
+        sa.or_(frames.c.task > sa.bindparam("first_task"), frames.c.page >= sa.bindparam("first_page")),
+        sa.or_(frames.c.task < sa.bindparam("last_task"), frames.c.page <= sa.bindparam("last_page")),
+    )
+    .order_by(*_IN_ORDER)
 )
-_INPUT_PAGES = _PAGES.where(
-    frames.c.direction == IN, frames.c.task.in_(sa.bindparam("tasks", expanding=True))
-)
-_OUTPUT_PAGES = _PAGES.where(frames.c.direction == sa.bindparam("direction"))
-SILENT_SECONDS = 15.0  # for which a caller that waits in the database may not be heard of
+_ROWS_AT_ONCE = 10_000  # as many as a page has: small pages are read together
 
 
 def add_script(connection: Connection, store: Store, job_key: int, script: NewScript) -> None:
@@ -53,18 +58,28 @@ def add_script(connection: Connection, store: Store, job_key: int, script: NewSc
         "params": script.params,
     }
     connection.execute(sa.insert(scripts), row)
-    for task, packed in enumerate(script.frames):
-        _add_pages(connection, store, job_key, task, unpack(packed))
+    for task, pages in enumerate(script.frames):
+        _add_pages(connection, store, job_key, task, pages)
 
 
 def add_outputs(connection: Connection, store: Store, outcomes: Sequence[RunOutcome]) -> None:
-    """Store the pages that scripts returned."""
+    """Store the pages that scripts returned.
+
+    Raises:
+        StoreRefusedError: These are no pages: the script has got at what its process sends.
+    """
     for entry in outcomes:
-        if entry.is_pages and entry.outcome.value is not None:
-            _add_pages(connection, store, entry.job_key, entry.task, unpack(entry.outcome.value))
+        if entry.pages is None:
+            continue
+        try:
+            _add_pages(connection, store, entry.job_key, entry.task, entry.pages)
+        except (ValueError, OSError) as error:
+            raise StoreRefusedError(
+                f"The table that run {entry.outcome.run} returned is damaged: {error}."
+            ) from None
 
 
-def _add_pages(connection: Connection, store: Store, job_key: int, task: int, pages: Sequence[Page]) -> None:
+def _add_pages(connection: Connection, store: Store, job_key: int, task: int, pages: Iterable[Page]) -> None:
     for page in pages:  # one at a time: each is as large as one statement should be
         row = {
             "job_key": job_key,
@@ -113,30 +128,55 @@ def loopback_of(store: Store) -> str | None:
     return store.url if redacted(store.url) == store.url else None
 
 
-def task_pages(store: Store, job_key: int, tasks: Sequence[int]) -> dict[int, bytes]:
-    """Return the input pages of tasks, packed."""
-    found: dict[int, list[Page]] = {}
-    with store.read() as connection:
-        for row in connection.execute(_INPUT_PAGES, {"job_key": job_key, "tasks": list(tasks)}):
-            found.setdefault(row.task, []).append(_page(row))
-    return {task: pack(pages) for task, pages in found.items()}
-
-
-@retried
-def fetch_pages(store: Store, job_key: int, direction: str) -> dict[int, list[Page]]:
-    """Return a job's pages of one direction, by task."""
-    found: dict[int, list[Page]] = {}
-    with store.read() as connection:
-        for row in connection.execute(_OUTPUT_PAGES, {"job_key": job_key, "direction": direction}):
-            found.setdefault(row.task, []).append(_page(row))
+def task_pages(store: Store, job_key: int, tasks: Sequence[int]) -> dict[int, Spool]:
+    """Return the input pages of tasks."""
+    found: dict[int, Spool] = {}
+    for batch in _batches(_list(store, _LIST_OF_TASKS, job_key, IN, tasks=list(tasks))):
+        for task, page in _read(store, job_key, IN, batch):
+            found.setdefault(task, Spool()).add(page)
     return found
 
 
-def _page(row: Any) -> Page:
-    return Page(row.direction, row.page, row.row_count, row.header, row.body)
+def fetch_pages(store: Store, job_key: int, direction: str) -> Iterator[tuple[int, Page]]:
+    """Yield a job's pages of one direction, each with its task, in their order; few are in memory at once."""
+    for batch in _batches(retried(_list)(store, _LIST, job_key, direction)):
+        yield from retried(_read)(store, job_key, direction, batch)
 
 
-def abandoned_jobs(store: Store) -> list[int]:
-    """Return the open jobs whose callers waited in the database and went away."""
+def _list(store: Store, query: Any, job_key: int, direction: str, **tasks: Any) -> list[Any]:
     with store.read() as connection:
-        return list(connection.scalars(store.sql("abandoned_jobs"), {"silent_seconds": SILENT_SECONDS}))
+        return connection.execute(query, {"job_key": job_key, "direction": direction, **tasks}).all()  # type: ignore[return-value]
+
+
+def _batches(listed: Sequence[Any]) -> Iterator[list[Any]]:
+    """Yield the listed pages in parts without gaps, of as many rows as may be in memory at once, or of one page."""
+    batch: list[Any] = []
+    rows = 0
+    for entry in listed:
+        if batch and (rows + entry.row_count > _ROWS_AT_ONCE or entry.task > batch[-1].task + 1):
+            yield batch
+            batch, rows = [], 0
+        batch.append(entry)
+        rows += entry.row_count
+    if batch:
+        yield batch
+
+
+def _read(store: Store, job_key: int, direction: str, batch: Sequence[Any]) -> list[tuple[int, Page]]:
+    bounds = {
+        "first_task": batch[0].task,
+        "first_page": batch[0].page,
+        "last_task": batch[-1].task,
+        "last_page": batch[-1].page,
+    }
+    with store.read() as connection:
+        rows = connection.execute(_PAGES, {"job_key": job_key, "direction": direction, **bounds})
+        return [
+            (row.task, Page(row.direction, row.page, row.row_count, row.header, row.body)) for row in rows
+        ]
+
+
+def abandoned_jobs(store: Store, silent_seconds: float) -> list[int]:
+    """Return the open jobs whose callers waited in the database, and have not been heard of for so long."""
+    with store.read() as connection:
+        return list(connection.scalars(store.sql("abandoned_jobs"), {"silent_seconds": silent_seconds}))

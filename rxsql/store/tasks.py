@@ -203,7 +203,7 @@ def _insert_results(connection: Connection, store: Store, outcomes: Sequence[Run
         {
             "job_key": o.job_key,
             "run": o.outcome.run,
-            "body": None if o.is_pages else o.outcome.value,
+            "body": o.outcome.value,
             "error": readable(o.outcome.error),
             "traceback": readable(o.outcome.traceback),
         }

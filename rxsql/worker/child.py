@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from rxsql import payload
 from rxsql.errors import LimitError, ScriptError
+from rxsql.pages import Spool
 from rxsql.worker import wire
 from rxsql.worker.streams import Streams
 
@@ -42,7 +43,7 @@ class Job:
         self.memory_mb: int = options["memory_mb"]
         self.payload_mb: int = options["payload_mb"]
         _limit_memory(self.memory_mb)
-        self.script: Callable[[bytes | memoryview], bytes] | None = None
+        self.script: Callable[[bytes | memoryview | Spool], Spool] | None = None
         self.own_frames = _OWN_FRAMES + 1
         if options.get("kind", "function") != "function":
             self.script = _prepare(options["kind"], shared_input, function)
@@ -61,7 +62,7 @@ class Job:
         return {**self._shared, **own}
 
 
-def _prepare(kind: str, spec: bytes, function: bytes) -> Callable[[bytes | memoryview], bytes]:
+def _prepare(kind: str, spec: bytes, function: bytes) -> Callable[[bytes | memoryview | Spool], Spool]:
     """Return what runs a job that SQL can submit; only what was published is unpickled."""
     from rxsql.scripts import runner  # noqa: PLC0415 - the jobs of rx_exec do without
 
@@ -143,8 +144,10 @@ def _why_broken(error: Exception) -> str:
     return f"The job could not be loaded: {text}\n\n{payload.dump_error(error, skip_frames=_OWN_FRAMES).traceback}"
 
 
-def _own_inputs(task: wire.TaskMessage) -> Sequence[bytes | memoryview]:
+def _own_inputs(task: wire.TaskMessage) -> Sequence[bytes | memoryview | Spool]:
     """Return each run's own arguments as a payload of its own, so that no run sees what another did to them."""
+    if task.pages is not None:
+        return [task.pages]
     if task.run_count == 1 or not len(task.input):
         return [task.input] * task.run_count
     return payload.load(task.input)  # type: ignore[no-any-return]
@@ -162,7 +165,7 @@ class Runner:
 
     def run_task(self, task: wire.TaskMessage) -> None:
         """Run those runs of a task that have no result yet."""
-        inputs: Sequence[bytes | memoryview] | Exception
+        inputs: Sequence[bytes | memoryview | Spool] | Exception
         try:
             inputs = _own_inputs(task)
         except Exception as error:  # noqa: BLE001
@@ -172,10 +175,10 @@ class Runner:
             if run not in task.done_runs and not self._over:
                 self._run(task.number, run, inputs if isinstance(inputs, Exception) else inputs[position])
 
-    def _run(self, number: int, run: int, own: bytes | memoryview | Exception) -> None:
+    def _run(self, number: int, run: int, own: bytes | memoryview | Spool | Exception) -> None:
         begun, here = time.perf_counter(), os.getpid()
         text = trace = ""
-        body: bytes | None = None
+        body: bytes | Spool | None = None
         try:
             body = self._value(run, own)
             failed = False
@@ -199,12 +202,13 @@ class Runner:
             self._sock, wire.OutcomeMessage(number, run, failed, seconds, out, err, text, trace, body)
         )
 
-    def _value(self, run: int, own: bytes | memoryview | Exception) -> bytes:
+    def _value(self, run: int, own: bytes | memoryview | Spool | Exception) -> bytes | Spool:
         if isinstance(own, Exception):
             raise own
         if self._job.script is not None:
             return payload.checked(self._job.script(own), self._job.payload_mb, f"The result of run {run}")
-        value = self._job.function(**self._job.arguments(payload.load(own) if len(own) else {}))
+        given = payload.load(own) if len(own) and not isinstance(own, Spool) else {}
+        value = self._job.function(**self._job.arguments(given))
         try:
             with payload.by_value():
                 return payload.checked(

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from rxsql.models import Task
+    from rxsql.pages import Spool
     from rxsql.worker.exits import Exit
 
 
@@ -23,7 +24,7 @@ class Dispatch:
     number: int
     task: Task
     runs: deque[int]
-    input: bytes
+    input: bytes | Spool
     failed_runs: int = 0
     seconds: float = 0.0
     error: str | None = None
@@ -32,7 +33,9 @@ class Dispatch:
     refused: str | None = None  # why no child may have it
 
     @classmethod
-    def of(cls, number: int, task: Task, done: Collection[int], body: bytes, quota: Quota) -> Dispatch:
+    def of(
+        cls, number: int, task: Task, done: Collection[int], body: bytes | Spool, quota: Quota
+    ) -> Dispatch:
         """Return a task's dispatch, without the runs that are done."""
         if task.run_count == 1 and not done:  # as most are
             return cls(number, task, deque((task.first_run,)), body, quota=quota)

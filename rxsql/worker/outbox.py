@@ -13,7 +13,7 @@ from rxsql.models import Outcome, Report, Written
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
-    from rxsql.models import TaskEnd
+    from rxsql.models import RunOutcome, TaskEnd
 
 log = logging.getLogger("rxsql.worker")
 
@@ -81,7 +81,7 @@ def _without_cause(report: Report, error: StoreRefusedError) -> list[Report]:
     if len(tasks) > 1:
         half = len(tasks) // 2
         return [_part(report, tasks[:half]), _part(report, tasks[half:])]
-    if any(entry.outcome.value for entry in report.outcomes):
+    if any(map(_size, report.outcomes)):
         log.warning("result.refused job_key=%d task=%d error=%s", *tasks[0], error)
         return [_without_value(report, error)]
     if report.chunks or report.crashes:
@@ -102,10 +102,10 @@ def _part(report: Report, tasks: Collection[tuple[int, int]]) -> Report:
 
 def _without_value(report: Report, error: StoreRefusedError) -> Report:
     """Return a task's report in which the run has failed that has the largest value."""
-    largest = max(report.outcomes, key=lambda entry: len(entry.outcome.value or b""))
+    largest = max(report.outcomes, key=_size)
     was = largest.outcome
     reason = f"{type(error).__name__}: The result could not be stored. {error}"
-    failed = replace(largest, outcome=Outcome(was.run, None, was.error or reason, was.traceback))
+    failed = replace(largest, outcome=Outcome(was.run, None, was.error or reason, was.traceback), pages=None)
     return Report(
         number=0,
         chunks=report.chunks,
@@ -116,3 +116,7 @@ def _without_value(report: Report, error: StoreRefusedError) -> Report:
         ],
         crashes=report.crashes,
     )
+
+
+def _size(entry: RunOutcome) -> int:
+    return len(entry.outcome.value or b"") + len(entry.pages or b"")

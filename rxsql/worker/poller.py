@@ -6,6 +6,7 @@ import logging
 import os
 import secrets
 import sys
+import tempfile
 import time
 from dataclasses import replace
 from importlib.metadata import version
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 from rxsql.errors import PayloadError, SignatureError
 from rxsql.kinds import JobKind
 from rxsql.models import RxRemoteJobStatus
+from rxsql.pages import Spool
 from rxsql.payload import PYTHON, Keyring, signing
 from rxsql.store import jobs, reaping, scripts, tasks, workers, workitems
 from rxsql.worker.capture import Quota
@@ -21,7 +23,7 @@ from rxsql.worker.dispatch import Dispatch
 from rxsql.worker.folders import sweep
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from rxsql.models import OpenJob, Outcome, Report, Task, WorkItem, Written
     from rxsql.settings import Settings
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("rxsql.worker")
 _LOOK_LIMIT = 1000
+_LEAST_SILENCE_SECONDS = 3.0  # of a caller that waits in the database and looks each second
 _UNLIMITED = Quota()
 _DELETED = b"(deleted)"  # neither a payload nor pages: the run fails and says so
 
@@ -85,7 +88,8 @@ class Poller:
             self._heartbeat_due = now + self._settings.lease_seconds / 3
             if now >= self._reap_due:
                 self._reap()
-            for job_key in scripts.abandoned_jobs(self._store):
+            silence = max(_LEAST_SILENCE_SECONDS, self._settings.lease_seconds / 2)
+            for job_key in scripts.abandoned_jobs(self._store, silence):
                 reason = "The caller that waited for the job went away, or was canceled."
                 if tasks.end_job(self._store, job_key, RxRemoteJobStatus.CANCELED, reason):
                     log.warning("job.abandoned job_key=%d", job_key)
@@ -138,19 +142,29 @@ class Poller:
                 item.job_key, f"The row of task {strange[0].task} names runs that the job does not have."
             )
             return 0, []
-        apart: dict[int, bytes] = {}
+        apart: Mapping[int, bytes | Spool] = {}
         if item.has_inputs:
             wanted = [task.task for task in claimed if task.input is None]
-            read = tasks.task_inputs if item.kind is JobKind.FUNCTION else scripts.task_pages
-            apart = read(self._store, item.job_key, wanted) if wanted else {}
+            try:
+                apart = self._apart(item, wanted) if wanted else {}
+            except OSError as error:  # a large table passes through a file
+                self.fail(
+                    item.job_key, f"The input cannot be handed on through {tempfile.gettempdir()}: {error}."
+                )
+                return 0, []
         return granted, [self._dispatch(item, task, apart.get(task.task)) for task in claimed]
 
-    def _dispatch(self, item: WorkItem, task: Task, apart: bytes | None) -> Dispatch:
+    def _apart(self, item: WorkItem, wanted: list[int]) -> Mapping[int, bytes | Spool]:
+        if item.kind is JobKind.FUNCTION:
+            return tasks.task_inputs(self._store, item.job_key, wanted)
+        return scripts.task_pages(self._store, item.job_key, wanted)
+
+    def _dispatch(self, item: WorkItem, task: Task, apart: bytes | Spool | None) -> Dispatch:
         self._next_number += 1
         done: dict[int, str | None] = {}
         if task.run_count > 1 and (task.attempt > 1 or item.max_attempts == 1):
             done = tasks.runs_with_results(self._store, item.job_key, task)
-        body = task.input if task.input is not None else apart
+        body: bytes | Spool | None = task.input if task.input is not None else apart
         refused = None
         try:
             body = self._input(item, task, body)
@@ -165,23 +179,23 @@ class Poller:
         dispatch.refused = refused
         return dispatch
 
-    def _input(self, item: WorkItem, task: Task, body: bytes | None) -> bytes:
+    def _input(self, item: WorkItem, task: Task, body: bytes | Spool | None) -> bytes | Spool:
         if not item.has_inputs:
             return b""
         if body is None:
             return _DELETED
-        if item.kind is not JobKind.FUNCTION or (type(body) is bytes and self._keyring.ignores(body)):
+        if isinstance(body, Spool):
+            return body
+        if item.kind is not JobKind.FUNCTION:
+            return _DELETED
+        if type(body) is bytes and self._keyring.ignores(body):
             return body
         subject = signing.task_input(item.job_id, task.task, task.first_run, task.run_count)
         return self._keyring.unseal(body, subject)
 
     def sealed(self, item: WorkItem, outcome: Outcome) -> Outcome:
         """Return an outcome with its payload signed, where there is a key."""
-        if (
-            outcome.value is None
-            or not self._keyring.signs
-            or (item.kind is not JobKind.FUNCTION and not outcome.failed)
-        ):
+        if outcome.value is None or not self._keyring.signs:
             return outcome
         subject = signing.result(item.job_id, outcome.run, failed=outcome.failed)
         return replace(outcome, value=self._keyring.seal(outcome.value, subject))

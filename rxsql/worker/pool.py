@@ -77,11 +77,9 @@ class Child:
     def give(self, dispatch: Dispatch) -> bool:
         """Hand it a task; False when it has enough for now."""
         task = dispatch.task
-        message = wire.TaskMessage(
-            dispatch.number, task.first_run, task.run_count, dispatch.done_runs, dispatch.input
-        )
+        message = wire.TaskMessage(dispatch.number, task.first_run, task.run_count, dispatch.done_runs)
         try:
-            wire.send_task(self.sock, message)
+            wire.send_task(self.sock, message, dispatch.input)
         except BlockingIOError:
             return False
         self.in_flight[dispatch.number] = dispatch

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from rxsql.kinds import JobKind
 from rxsql.models import Crash, Outcome, Report, RunOutcome, TaskEnd
+from rxsql.pages import Spool
 from rxsql.worker import schedule, wire
 from rxsql.worker.outbox import Outbox
 
@@ -102,21 +103,24 @@ class Reporter:
             return
         self.capture(child, dispatch, (message.stdout_end, message.stderr_end), final=True)
         error = message.error if message.failed else None
-        if self.end_run(
-            job,
-            dispatch,
-            Outcome(message.run, message.payload, error, message.traceback or None),
-            message.seconds,
-        ):
+        value, pages = _returned(job, message)
+        outcome = Outcome(message.run, value, error, message.traceback or None)
+        if self.end_run(job, dispatch, outcome, message.seconds, pages):
             del child.in_flight[dispatch.number]
 
-    def end_run(self, job: ActiveJob, dispatch: Dispatch, outcome: Outcome, seconds: float = 0.0) -> bool:
+    def end_run(
+        self,
+        job: ActiveJob,
+        dispatch: Dispatch,
+        outcome: Outcome,
+        seconds: float = 0.0,
+        pages: Spool | None = None,
+    ) -> bool:
         """Note the outcome of the run that a task is in; return whether the task has ended with it."""
         task = dispatch.task
         outcome = self._poller.sealed(job.item, outcome)
         self._note()
-        is_pages = job.item.kind is not JobKind.FUNCTION and not outcome.failed
-        self._report.outcomes.append(RunOutcome(task.job_key, task.task, task.attempt, outcome, is_pages))
+        self._report.outcomes.append(RunOutcome(task.job_key, task.task, task.attempt, outcome, pages))
         dispatch.next_run(seconds)
         if outcome.error is not None:
             dispatch.failed_runs += 1
@@ -248,3 +252,18 @@ class Reporter:
                 log.warning("task.lost job_key=%d task=%d", job_key, task)
                 child.in_flight.clear()
                 child.begin_stop()
+
+
+def _returned(job: ActiveJob, message: wire.OutcomeMessage) -> tuple[bytes | memoryview | None, Spool | None]:
+    """Return what a run gave: a payload, or of a script that went well a table.
+
+    Raises:
+        ValueError: A table comes from where there is none.
+    """
+    found = message.payload
+    is_table = job.item.kind is not JobKind.FUNCTION and not message.failed
+    if isinstance(found, Spool):
+        if not is_table:
+            raise ValueError("a table is no payload")
+        return None, found
+    return (None, Spool.of(found)) if is_table and found is not None else (found, None)

@@ -17,6 +17,8 @@ import tempfile
 from dataclasses import dataclass
 from typing import IO
 
+from rxsql.pages import Descriptor, Spool
+
 INLINE = 64 * 1024  # larger bodies travel as a file
 _LARGEST = INLINE + 4096
 _HAS_MEMFD = sys.platform.startswith("linux")
@@ -42,7 +44,8 @@ class TaskMessage:
     first_run: int
     run_count: int
     done_runs: tuple[int, ...]
-    input: bytes | memoryview
+    input: bytes | memoryview = b""
+    pages: Spool | None = None  # a large table's, which stay in their file
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,7 @@ class OutcomeMessage:
     stderr_end: int
     error: str
     traceback: str
-    payload: bytes | memoryview | None
+    payload: bytes | memoryview | Spool | None
 
 
 def send_job(sock: socket.socket, details: bytes, function: bytes, shared_input: bytes) -> None:
@@ -66,14 +69,14 @@ def send_job(sock: socket.socket, details: bytes, function: bytes, shared_input:
     _send(sock, head, function, shared_input)
 
 
-def send_task(sock: socket.socket, task: TaskMessage) -> None:
-    """Hand a task to a child.
+def send_task(sock: socket.socket, task: TaskMessage, own: bytes | Spool) -> None:
+    """Hand a task to a child, with its input.
 
     Raises:
         BlockingIOError: The child has enough to do.
     """
     head = _TASK.pack(TASK, task.number, task.first_run, task.run_count, len(task.done_runs))
-    _send(sock, head + struct.pack(f"<{len(task.done_runs)}I", *task.done_runs), task.input)
+    _send(sock, head + struct.pack(f"<{len(task.done_runs)}I", *task.done_runs), own)
 
 
 def send_outcome(sock: socket.socket, outcome: OutcomeMessage) -> None:
@@ -91,7 +94,7 @@ def send_outcome(sock: socket.socket, outcome: OutcomeMessage) -> None:
         len(error),
         len(trace),
     )
-    _send(sock, head, error, trace, outcome.payload or b"")
+    _send(sock, head, error, trace, b"" if outcome.payload is None else outcome.payload)
 
 
 def send_text(sock: socket.socket, kind: bytes, text: str) -> None:
@@ -99,7 +102,14 @@ def send_text(sock: socket.socket, kind: bytes, text: str) -> None:
     _send(sock, kind, text.encode(errors="replace"))
 
 
-def _send(sock: socket.socket, head: bytes, *body: bytes | memoryview) -> None:
+def _send(sock: socket.socket, head: bytes, *parts: bytes | memoryview | Spool) -> None:
+    for part in parts:
+        if (
+            isinstance(part, Spool) and part.file is not None
+        ):  # a table, of a run that went well: all others are empty
+            socket.send_fds(sock, [b"\2" + head], [part.file.fd])
+            return
+    body = [part.data if isinstance(part, Spool) else part for part in parts]
     if sum(map(len, body)) <= INLINE:
         sock.send(b"".join((b"\0", head, *body)))
         return
@@ -127,6 +137,7 @@ class Message:
 
     packet: bytes
     body: memoryview = memoryview(b"")  # noqa: RUF009 - it cannot be changed
+    pages: Spool | None = None
 
     @property
     def kind(self) -> bytes:
@@ -151,6 +162,10 @@ def receive(sock: socket.socket, flags: int = 0) -> Message | None:
     if not packet[0]:
         return Message(packet)
     fds = array.array("i", ancillary[0][2])
+    if packet[0] > 1:
+        first, *others = map(Descriptor, fds)
+        del others  # which closes them
+        return Message(packet, pages=Spool.received(first))
     try:
         return Message(packet, _view(fds[0]))
     finally:
@@ -183,7 +198,8 @@ def parse_task(message: Message) -> TaskMessage:
     _, number, first_run, run_count, done = _TASK.unpack_from(message.packet, 1)
     start = 1 + _TASK.size
     done_runs = struct.unpack_from(f"<{done}I", message.packet, start)
-    return TaskMessage(number, first_run, run_count, done_runs, message.rest(start + 4 * done))
+    own = message.rest(start + 4 * done)
+    return TaskMessage(number, first_run, run_count, done_runs, own, message.pages)
 
 
 def parse_outcome(message: Message) -> OutcomeMessage:
@@ -192,7 +208,9 @@ def parse_outcome(message: Message) -> OutcomeMessage:
         message.packet, 1
     )
     body = message.body if message.packet[0] else message.packet[1 + _OUTCOME.size :]
-    payload = body[error + trace :] if flags & 2 else None
+    payload: bytes | memoryview | Spool | None = message.pages
+    if payload is None and flags & 2:
+        payload = body[error + trace :]
     texts = bytes(body[: error + trace])
     return OutcomeMessage(
         number,

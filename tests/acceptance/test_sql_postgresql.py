@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import datetime as dt
 import decimal
+import subprocess
+import sys
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
+import psycopg
 import pytest
 import sqlalchemy as sa
-
+from conftest import wait_until
 from sqlscripts import blocks
+from support import scalar
 
 from rxsql.client.publishing import publish
 from rxsql.store import install, sqlfiles
@@ -127,6 +132,19 @@ def test_partitions_run_by_themselves(ask: Callable[..., Any]) -> None:
     assert ask("SELECT run_count FROM rx.jobs WHERE job_id = :job_id", job_id=job_id) == 3
 
 
+def test_wide_tables_of_odd_names_come_back(ask: Callable[..., Any]) -> None:
+    """Columns by the hundred, names with quotes, and runs with columns of their own: each row has its own."""
+    job_id = submitted(
+        ask,
+        "import pandas\ng = int(InputDataSet.g[0])\n"
+        "OutputDataSet = pandas.DataFrame([[n for n in range(120 * g + 1)]] * 2, "
+        'columns=[f"c\'{n}\\\\ \\"" for n in range(120 * g + 1)])',
+        "'SELECT g FROM (VALUES (0), (1)) AS v (g)', partition_by => '{g}'",
+    )
+    wide = {f"c'{n}\\ \"": n for n in range(121)}
+    assert result(ask, job_id) == [{"c'0\\ \"": 0}, {"c'0\\ \"": 0}, wide, wide]
+
+
 def test_no_rows_and_no_input_are_empty_tables(ask: Callable[..., Any]) -> None:
     """A query without rows keeps its columns; without a query the input has none."""
     job_id = submitted(
@@ -144,7 +162,11 @@ def test_no_rows_and_no_input_are_empty_tables(ask: Callable[..., Any]) -> None:
         ("SELECT rx.submit_script('', params => '[1]')", "params must be a JSON object"),
         ("SELECT rx.submit_script('', 'SELECT 1 AS a', partition_by => '{b}')", 'column "b" does not exist'),
         ("SELECT rx.submit_script('', job_id => 'not an id')", "letters, digits"),
+        ("SELECT rx.add_job('x', 'x', 'script', '', '', 1000001, 1)", "more than 1,000,000 partitions"),
+        ("SELECT rx.submit_script('', wrong => 1)", "does not exist"),
         ("SELECT rx.wait_for_job('nobody')", 'There is no job "nobody"'),
+        ("CALL rx.follow_job('nobody')", 'There is no job "nobody"'),
+        ("SELECT rx.add_page('nobody', 0, 0, 0, '[]', '[]')", 'There is no queued script "nobody"'),
         ("SELECT rx.fetch_result('nobody')", 'There is no job "nobody"'),
         ("SELECT rx.run_function('nothing')", 'Nothing is published as "nothing"'),
         ("SELECT rx.wait_for_job(rx.submit_script('x = 1'))", "in a transaction that has written"),
@@ -181,20 +203,120 @@ def test_cancel_and_clean_up(ask: Callable[..., Any]) -> None:
     assert ask("SELECT COUNT(*) FROM rx.frames") == 0
 
 
-def test_roles_may_do_what_they_are_for(url: str, ask: Callable[..., Any], tmp_path: Path) -> None:
-    """A caller runs what is published, and nothing else; a scripter runs scripts; neither sees others' jobs."""
-    (tmp_path / "published_here.py").write_text(
+_CALLER = """
+import sys
+import psycopg
+
+with psycopg.connect(sys.argv[1], autocommit=True) as connection:
+    connection.add_notice_handler(lambda notice: print(notice.message_primary, flush=True))
+    job_id = connection.execute("SELECT rx.submit_script(%s, job_id => %s)", sys.argv[2:4]).fetchone()[0]
+    connection.execute("CALL rx.follow_job(%s)", [job_id])
+print("over")
+"""
+_PRINTING = "import time\nfor n in range(6000):\n    print('line', n)\n    time.sleep(0.1)"
+
+
+@pytest.fixture
+def call(postgresql_url: str) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Start a process that submits a script and stays with it."""
+    started = []
+    plain = sa.make_url(postgresql_url).set(drivername="postgresql").render_as_string(hide_password=False)
+
+    def start(script: str, job_id: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", _CALLER, plain, script, job_id]
+        started.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def test_who_stays_with_a_job_sees_what_it_prints(ask: Callable[..., Any], call: Callable[..., Any]) -> None:
+    """Prints arrive as notices, and the call returns when the job has ended."""
+    assert call("print('one')\nprint('two')", "told").communicate(timeout=30)[0] == "one\ntwo\nover\n"
+    assert ask("SELECT status FROM rx.jobs WHERE job_id = 'told'") == "finished"
+
+
+def test_a_caller_that_is_killed_has_its_job_canceled(
+    postgresql_url: str, start_worker_on: Any, call: Callable[..., Any]
+) -> None:
+    """When the process that stays with a job dies, the job is canceled, and its code ended."""
+    store = connect(postgresql_url)
+    install.install(store)
+    worker = psutil.Process(start_worker_on(postgresql_url, lease_seconds=4, slots=1).pid)
+    try:
+        caller = call(_PRINTING, "left")
+        assert caller.stdout.readline() == "line 0\n"
+        job = "FROM rx.jobs WHERE job_id = 'left'"
+        running = {child.pid for child in worker.children(recursive=True)}
+        caller.kill()
+        wait_until(lambda: scalar(store, f"SELECT status {job}") == "canceled")
+        assert "went away" in str(scalar(store, f"SELECT error {job}"))
+        wait_until(lambda: not running <= {child.pid for child in worker.children(recursive=True)})
+    finally:
+        store.close()
+
+
+def test_staying_with_a_job_is_no_part_of_a_transaction(ask: Callable[..., Any], url: str) -> None:
+    """In a transaction, whose jobs no worker sees before its end, the call fails at once, and submits nothing."""
+    with psycopg.connect(
+        sa.make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+    ) as c:
+        c.execute("SELECT rx.submit_script('x = 1', job_id => 'inside')")
+        with pytest.raises(psycopg.errors.InvalidTransactionTermination):
+            c.execute("CALL rx.follow_job('inside')")
+    assert ask("SELECT COUNT(*) FROM rx.jobs") == 0
+
+
+def _publish(url: str, folder: Path, name: str = "twice") -> None:
+    (folder / "published_here.py").write_text(
         "def twice(k):\n    return [{'k': k, 'twice': 2 * k}]\n", encoding="utf-8"
     )
-    import sys
-
-    sys.path.insert(0, str(tmp_path))
+    sys.path.insert(0, str(folder))
     owner = connect(url)
     try:
-        assert publish(owner, "published_here:twice") == ("twice", False)
+        assert publish(owner, "published_here:twice", name) == (name, False)
     finally:
-        sys.path.remove(str(tmp_path))
+        sys.path.remove(str(folder))
         owner.close()
+
+
+def test_a_worker_that_requires_signatures_runs_what_was_published_with_a_key(
+    postgresql_url: str, start_worker_on: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A signed function runs, whoever calls it; one published without a key, or under a signed one's name, does not."""
+    store = connect(postgresql_url)
+    install.install(store)
+    keys = "k1:" + "ab" * 32
+    start_worker_on(postgresql_url, signing_keys=keys, require_signature=1)
+    _publish(postgresql_url, tmp_path, "unsigned")
+    monkeypatch.setenv("RXSQL_SIGNING_KEYS", keys)
+    _publish(postgresql_url, tmp_path, "signed")
+    _run(
+        postgresql_url,
+        "INSERT INTO rx.published SELECT 'moved', function_name, function_hash, python, published_by, "
+        "published_at, signature FROM rx.published WHERE name = 'signed'",
+    )
+    try:
+        found = {}
+        for name in ("signed", "unsigned", "moved"):
+            _run(postgresql_url, f"SELECT rx.run_function('{name}', '{{\"k\": 2}}', '{name}')")
+            job = f"FROM rx.jobs WHERE job_id = '{name}' AND finished_at IS NOT NULL"
+            found[name] = wait_until(
+                lambda job=job: scalar(store, f"SELECT status || ': ' || COALESCE(error, '') {job}")
+            )
+        assert found["signed"] == "finished: "
+        assert "not signed" in found["unsigned"]
+        assert "signature" in found["moved"]
+    finally:
+        store.close()
+
+
+def test_roles_may_do_what_they_are_for(url: str, ask: Callable[..., Any], tmp_path: Path) -> None:
+    """A caller runs what is published, and nothing else; a scripter runs scripts; neither sees others' jobs."""
+    _publish(url, tmp_path)
     names = {role: f"{role}_{uuid.uuid4().hex[:8]}" for role in ("rx_caller", "rx_scripter")}
     for role, name in names.items():
         _run(url, f"CREATE ROLE {name} LOGIN IN ROLE {role}")
@@ -214,7 +336,10 @@ def test_roles_may_do_what_they_are_for(url: str, ask: Callable[..., Any], tmp_p
         with pytest.raises(sa.exc.DBAPIError, match="There is no job"):
             scripter(f"SELECT rx.fetch_result('{job_id}')")
         own = scripter("SELECT rx.submit_script('x = 1')")
-        assert scripter(f"SELECT rx.wait_for_job('{own}', 30)") == "finished"
+        scripter(f"CALL rx.follow_job('{own}')")
+        assert scripter(f"SELECT rx.wait_for_job('{own}', 0)") == "finished"
+        with pytest.raises(sa.exc.DBAPIError, match="There is no job"):
+            caller(f"CALL rx.follow_job('{own}')")
         with pytest.raises(sa.exc.DBAPIError, match="permission denied"):
             scripter("SELECT rx.run_function('twice', '{\"k\": 1}')")
         _run(url, "CREATE TABLE secrets (x INTEGER)")
@@ -238,7 +363,8 @@ def _as(url: str, name: str) -> Callable[[str], Any]:
 
     def ask(statement: str) -> Any:
         with engine.connect() as connection:
-            return connection.exec_driver_sql(statement).scalar()
+            answer = connection.exec_driver_sql(statement)
+            return answer.scalar() if answer.returns_rows else None
 
     return ask
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import decimal
+import re
+import resource
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +17,8 @@ from conftest import stop_workers
 from sqlscripts import every_type, same
 
 from rxsql import RxInSqlServer, rx_execute_script, rx_get_job_results, rx_wait_for_job
-from rxsql.errors import ArgumentsError, JobFailedError, NotSupportedError, ScriptError
+from rxsql.errors import ArgumentsError, JobFailedError, LimitError, NotSupportedError, ScriptError
+from rxsql.store.engine import Store
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +45,32 @@ def test_a_script_has_a_table_parameters_and_a_console(where: RxInSqlServer) -> 
     assert result.output.to_dict("list") == {"x": [1, 2, 3], "y": [3, 6, 9]}
     assert result.parameters == {"total": 18}
     assert result.console == "hello\n"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(True, 7, 2**62, 0.1, decimal.Decimal("1.50"), "ü😀", b"\x00\xff", None, dt.date(2020, 2, 29)),
+        *(
+            dt.time(3, 4, 5, 6),
+            dt.datetime(2020, 1, 2, 3, 4, 5, 123456),
+            pd.Timestamp("2020-01-02 03:04:05.1234567"),
+        ),
+        *(dt.datetime(9999, 12, 31, 23, 59, 59), pd.Timestamp("2020-01-02 03:04:05+05:30")),
+    ],
+    ids=repr,
+)
+def test_a_parameter_is_the_value_that_was_given(value: Any) -> None:
+    """A parameter of each type is in the script what it was outside, and comes back as that."""
+    script = "same = given == GIVEN and isinstance(given, type(GIVEN))\nback = given"
+    names = "import datetime, decimal\nfrom pandas import Timestamp\nDecimal = decimal.Decimal\n"
+    result = run(
+        "local",
+        f"{names}GIVEN = {value!r}\n{script}",
+        params={"given": value},
+        output_params=["same", "back"],
+    )
+    assert result.parameters == {"same": True, "back": value}
 
 
 @pytest.mark.parametrize("place", ["store", "here"])
@@ -176,6 +207,47 @@ def test_a_large_table_passes_in_pages(where: RxInSqlServer, shared_path: Path) 
             "WHERE job_key = (SELECT MAX(job_key) FROM jobs) GROUP BY direction ORDER BY direction"
         ).all()
     assert [tuple(row) for row in pages] == [("in", 3, 25_000), ("out", 3, 25_000)]
+
+
+def _peak_kib(pid: int) -> int:
+    """The most memory that a process has had at once."""
+    (found,) = re.findall(r"^VmHWM:\s+(\d+) kB$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    return int(found)
+
+
+@pytest.mark.parametrize("any_url", ["sqlite", "postgresql"], indirect=True)
+def test_a_worker_has_no_table_in_memory(any_url: str, store: Store, start_worker_on: Any) -> None:
+    """A table of four times the rows takes no more of the supervisor's memory: it hands on page by page."""
+    supervisor = start_worker_on(any_url, slots=1, preload="pandas").pid
+    where = RxInSqlServer(any_url)
+    text = "t" * 300
+    peaks = []
+    for count in (15_000, 60_000):  # 13 and 54 MB
+        table = pd.DataFrame({f"column_{n}": [text] * count for n in range(3)})
+        result = run(where, "OutputDataSet = InputDataSet\nn = len(InputDataSet)", table, output_params=["n"])
+        assert (len(result.output), result.parameters) == (count, {"n": count})
+        peaks.append(_peak_kib(supervisor))
+    assert peaks[1] - peaks[0] < 16 * 1024
+
+
+def test_a_table_beyond_the_limit_is_refused(where: RxInSqlServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An input of more than RXSQL_PAYLOAD_MB is an error that names the limit, before anything is stored."""
+    monkeypatch.setenv("RXSQL_PAYLOAD_MB", "1")
+    with pytest.raises(LimitError, match=r"The input of run 0 takes 1\.\d MB.*RXSQL_PAYLOAD_MB of 1 MB"):
+        run(where, "pass", {"x": ["t" * 1_000] * 1_100})
+
+
+@pytest.mark.parametrize("any_url", ["postgresql"], indirect=True)
+def test_a_table_for_which_there_is_no_room_fails_its_job_only(
+    any_url: str, store: Store, start_worker_on: Any
+) -> None:
+    """Where a worker's temporary folder is full, the job fails with the reason; the next one runs."""
+    worker = start_worker_on(any_url, slots=1)
+    resource.prlimit(worker.pid, resource.RLIMIT_FSIZE, (2**20, 2**20))
+    where = RxInSqlServer(any_url)
+    with pytest.raises(JobFailedError, match="The input cannot be handed on through .*File too large"):
+        run(where, "pass", {"x": ["t" * 1_000] * 2_200})
+    assert run(where, "n = len(InputDataSet)", {"x": [1]}, output_params=["n"]).parameters == {"n": 1}
 
 
 def test_a_signed_script_runs_where_signatures_are_required_and_others_do_not(

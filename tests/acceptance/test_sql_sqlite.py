@@ -17,6 +17,7 @@ from conftest import is_alive, wait_until
 from sqlscripts import blocks
 
 from rxsql import RxInSqlServer, rx_exec, rx_get_job_results, rx_get_job_status
+from rxsql.store import sqlfiles
 from rxsql.store.engine import open_store
 
 
@@ -120,7 +121,7 @@ def test_only_the_script_is_needed(
         ("script, input_data", ("", "{}"), "input_data must be a JSON array"),
         ("script, params", ("", "[1]"), "params must be a JSON object"),
         ("script, output_params", ("", "x"), "output_params must be a JSON array"),
-        ("script, job_id", ("", "taken"), "UNIQUE constraint failed: jobs.job_id"),
+        ("script, job_id", ("", "taken"), "A job of this job_id is there already"),
     ],
 )
 def test_what_cannot_be_a_job_is_refused_at_once(
@@ -147,6 +148,22 @@ def test_rows_that_are_no_objects_fail_their_job_only(
     assert ended("good") == "finished"
     (error,) = connection.execute("SELECT error FROM jobs WHERE job_id = 'bad'").fetchone()
     assert "no JSON array of objects" in error
+
+
+@pytest.mark.parametrize(("table", "what"), [("frames", "input"), ("scripts", "script")])
+def test_what_vanished_fails_its_job_only(
+    connection: sqlite3.Connection, start_worker: Any, ended: Callable[[str], str], table: str, what: str
+) -> None:
+    """A job whose input or text somebody has deleted fails with a sentence; the next job runs."""
+    insert = "INSERT INTO submit_script (job_id, script, input_data) VALUES (?, 'x = 1', '[]')"
+    connection.execute(insert, ("bad",))
+    connection.execute(f"DELETE FROM {table}")
+    connection.execute(insert, ("good",))
+    start_worker()
+    assert ended("bad") == "failed"
+    assert ended("good") == "finished"
+    (error,) = connection.execute("SELECT error FROM jobs WHERE job_id = 'bad'").fetchone()
+    assert f"{what} was deleted from the store" in error
 
 
 # ---------------------------------------------------------------------------------------------- published functions
@@ -209,6 +226,7 @@ def test_the_readmes_insert_does_what_it_says(
     """The README's INSERT submits a script whose rows are the totals."""
     start_worker()
     (block,) = blocks("sqlite")
-    connection.execute(block)
+    insert, select = sqlfiles.statements(block)
+    connection.execute(insert)
     assert ended("totals") == "finished"
-    assert results(connection, "totals") == [{"price": 2.5, "total": 25.0}, {"price": 3.0, "total": 30.0}]
+    assert connection.execute(select).fetchall() == [(2.5, 25.0), (3.0, 30.0)]

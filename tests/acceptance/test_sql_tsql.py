@@ -2,7 +2,7 @@
 
 A script's comments say what comes of it: `columns` (name and Python type) and `rows` once a result set, `messages`, or
 `error` (number and text). Where the server is Babelfish, which has no WAITFOR and no function that describes a query,
-two procedures of one statement are replaced (tsql/babelfish.sql), and what it cannot show is skipped by name.
+three small procedures are replaced (tsql/babelfish.sql), and what it cannot show is skipped by name.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def worker(server: Store) -> Iterator[None]:
     environment = {
         **os.environ,
         "RXSQL_STORE": server.url,
-        "RXSQL_LEASE_SECONDS": "3",
+        "RXSQL_LEASE_SECONDS": "8",
         "RXSQL_PRELOAD": "pandas",
     }
     process = subprocess.Popen(
@@ -163,6 +163,20 @@ def test_a_script_does_what_it_says(path: Path, worker: None, cursor: Any, is_ba
         assert answer.messages == eval(messages)
 
 
+def test_many_rows_keep_their_order(worker: None, cursor: Any) -> None:
+    """Rows of several pages go in by the order asked for, and come back in the order that the script leaves."""
+    cursor.execute("DROP TABLE IF EXISTS dbo.many")
+    cursor.execute("CREATE TABLE dbo.many (n INT NOT NULL)")
+    cursor.fast_executemany = True
+    cursor.executemany("INSERT INTO dbo.many (n) VALUES (?)", [(n,) for n in range(25_000)])
+    answer = Answer(
+        cursor,
+        "EXEC rx.sp_execute_external_script @language = N'Python', @script = N'OutputDataSet = InputDataSet', "
+        "@input_data_1 = N'SELECT n FROM dbo.many', @input_data_1_order_by_columns = N'n DESC'",
+    )
+    assert [n for (n,) in answer.rows[0]] == list(range(24_999, -1, -1))
+
+
 def test_a_published_function_is_called_with_json(
     server: Store, worker: None, cursor: Any, tmp_path: Path
 ) -> None:
@@ -182,7 +196,33 @@ def test_a_published_function_is_called_with_json(
         Answer(cursor, """EXEC rx.run_function N'twice', N'{"nothing": 1}'""")
 
 
-def test_a_caller_that_goes_away_has_its_job_canceled(server: Store, worker: None, cursor: Any) -> None:
+_CALLER = """
+import sys
+import pyodbc
+
+pyodbc.connect(sys.argv[1], autocommit=True).execute(
+    "EXEC rx.sp_execute_external_script @language = N'Python', @script = N'import time, os\\n"
+    "for n in range(6000):\\n    print(n)\\n    time.sleep(0.1)'"
+)
+"""
+
+
+def test_a_caller_that_is_killed_has_its_job_canceled(server: Store, worker: None, cursor: Any) -> None:
+    """When the process that waits in the procedure dies, the job is canceled."""
+    caller = subprocess.Popen([sys.executable, "-c", _CALLER, server.dialect._odbc])
+    try:
+        newest = "FROM rx.jobs WHERE job_key = (SELECT MAX(job_key) FROM rx.waiters)"
+        wait_until(lambda: scalar(server, f"SELECT status {newest}") == "running")
+        job_id = scalar(server, f"SELECT job_id {newest}")
+    finally:
+        caller.kill()
+        caller.wait()
+    job = f"FROM rx.jobs WHERE job_id = '{job_id}'"
+    wait_until(lambda: scalar(server, f"SELECT status {job}") == "canceled", seconds=40)
+    assert "went away" in str(scalar(server, f"SELECT error {job}"))
+
+
+def test_a_caller_that_is_silent_has_its_job_canceled(server: Store, worker: None, cursor: Any) -> None:
     """A job whose waiter was not seen for a while is canceled by a worker."""
     Answer(
         cursor,
@@ -214,6 +254,9 @@ def test_ordinary_users_run_what_their_role_is_for(
             assert Answer(scripter, script).rows == [[(1,)]]
             with pytest.raises(Exception, match="permission"):
                 Answer(scripter, "SELECT * FROM rx.frames")
+            cursor.execute("DROP TABLE IF EXISTS dbo.secrets; CREATE TABLE dbo.secrets (x INT)")
+            with pytest.raises(Exception, match="permission"):
+                Answer(scripter, f"{script}, @input_data_1 = N'SELECT * FROM dbo.secrets'")
         with as_user(server, names["rx_caller"]) as caller, pytest.raises(Exception, match="permission"):
             Answer(caller, script)
     finally:

@@ -11,11 +11,13 @@ from conftest import STORES
 from support import claim, counted, ended, line, new_job, register, rows_of, scalar, skip_on_babelfish, submit
 
 from rxsql.errors import JobExistsError, JobNotFoundError
-from rxsql.models import ConsoleChunk, NewTask, Outcome, Report, RunOutcome, RxRemoteJobStatus, Task, TaskEnd
 from rxsql.client import collecting
-from rxsql.store import jobs, reaping, tasks, workers, workitems
+from rxsql.models import ConsoleChunk, NewTask, Outcome, Report, RunOutcome, RxRemoteJobStatus, Task, TaskEnd
+from rxsql.pages import OUT, Page, Spool
+from rxsql.store import jobs, reaping, scripts, tasks, workers, workitems
 from rxsql.store.engine import Store, connect
 from rxsql.store.submission import add_job
+from rxsql.worker.outbox import Outbox
 
 pytestmark = pytest.mark.parametrize("any_url", STORES, indirect=True)
 
@@ -421,3 +423,22 @@ def test_statements_do_not_grow_with_the_number_of_runs(store, worker):
     few, many = found
     assert all(more - less <= 1 for less, more in zip(few, many, strict=True))
     assert sum(many) <= 20
+
+
+def test_a_damaged_table_fails_its_run_only(store, worker):
+    """What a script's process sends in place of pages is refused; the run fails with the reason, the rest is stored."""
+    task, other = claim(store, worker, submit(store, tasks=2))
+    outbox = Outbox()
+    for each, pages in ((task, Spool.of(b"nonsense")), (other, Spool([Page(OUT, 0, 0, "[]", "[]")]))):
+        report = ended(each)
+        outcome = Outcome(each.first_run, None, None)
+        report.outcomes[:] = [RunOutcome(each.job_key, each.task, each.attempt, outcome, pages)]
+        outbox.put(report)
+    outbox.send(lambda report: tasks.report(store, worker, report))
+    failed, fine = jobs.fetch_outcomes(store, task.job_key, after=-1, limit=10)
+    assert (
+        "StoreRefusedError: The result could not be stored. The table that run 0 returned is damaged"
+        in failed.error
+    )
+    assert fine.error is None
+    assert [number for number, _ in scripts.fetch_pages(store, task.job_key, OUT)] == [1]

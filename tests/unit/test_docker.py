@@ -367,6 +367,37 @@ def test_actions_are_pinned_and_may_only_read() -> None:
     assert CI["permissions"] == {"contents": "read"}
 
 
+@pytest.mark.parametrize(
+    ("cases", "passes"),
+    [
+        ([("integration.test_store", "t[mssql]", True), ("acceptance.test_sql_tsql", "t[a]", True)], True),
+        ([("integration.test_store", "t[mssql]", True), ("acceptance.test_sql_tsql", "t[a]", False)], False),
+        ([("integration.test_store", "t[mssql]", False), ("acceptance.test_sql_tsql", "t[a]", True)], False),
+        (
+            [("integration.test_store", "t[mssql]", True), ("integration.test_store", "t[sqlite]", True)],
+            False,
+        ),
+    ],
+    ids=["all ran", "a script was skipped", "no test of the store ran", "no scripts"],
+)
+def test_the_workflow_insists_on_tests_of_sql_server(
+    tmp_path: Path, cases: list[tuple[str, str, bool]], passes: bool
+) -> None:
+    """The step after the suite fails where the store's tests, or any script in T-SQL, were skipped."""
+    (step,) = [
+        s for s in CI["jobs"]["mssql"]["steps"] if s.get("name") == "Insist that tests ran on the server"
+    ]
+    report = "".join(
+        f'<testcase classname="tests.{module}" name="{name}">{"" if ran else "<skipped/>"}</testcase>'
+        for module, name, ran in cases
+    )
+    (tmp_path / "report.xml").write_text(f"<testsuites><testsuite>{report}</testsuite></testsuites>")
+    command = step["run"].replace(".venv/bin/python", sys.executable)
+    assert (
+        subprocess.run(["bash", "-ec", command], cwd=tmp_path, capture_output=True).returncode == 0
+    ) == passes
+
+
 # ------------------------------------------------------------------------------------- commands of the command line
 
 

@@ -17,7 +17,9 @@ CREATE PROCEDURE rx.add_job
 AS
 BEGIN
     SET NOCOUNT ON;
-    DECLARE @problem NVARCHAR(400);
+    DECLARE @problem NVARCHAR(400), @made INT = 1;
+    IF @tasks > 1000000
+        THROW 51006, N'The job has more than 1,000,000 partitions. Partition the input by fewer columns.', 1;
     IF @job_id IS NULL
         SET @job_id = CONCAT(
             REPLACE(
@@ -31,7 +33,7 @@ BEGIN
             SET
                 @problem
                 = CONCAT(N'The job id "', @job_id, N'" is not up to 128 letters, digits and . _ : -');
-            THROW 51006, @problem, 1;
+            EXEC rx.fail 51006, @problem;
         END;
     IF EXISTS (SELECT 1 FROM rx.jobs WHERE job_id = @job_id)
         BEGIN
@@ -40,7 +42,7 @@ BEGIN
                 @job_id,
                 N'" is there already. Choose another @job_id, or EXEC rx.cleanup_job first.'
             );
-            THROW 51006, @problem, 1;
+            EXEC rx.fail 51006, @problem;
         END;
     INSERT INTO rx.jobs (
         job_id, name, kind, run_count, num_tasks, max_attempts, continue_on_failure, has_inputs,
@@ -58,26 +60,20 @@ BEGIN
         @python, @function_hash, SUSER_SNAME(), @signature
     );
     SET @job_key = (SELECT job_key FROM rx.jobs WHERE job_id = @job_id);
-    WITH digits AS (
-        SELECT digit FROM (VALUES (0), (1), (2), (3), (4), (5), (6), (7), (8), (9)) AS known(digit)
-    ),
-
-    numbers AS (
-        SELECT ones.digit + 10 * tens.digit + 100 * hundreds.digit + 1000 * thousands.digit AS number
-        FROM digits AS ones
-        CROSS JOIN digits AS tens
-        CROSS JOIN digits AS hundreds
-        CROSS JOIN digits AS thousands
-    )
-
-    INSERT INTO rx.task_rows (job_key, task, first_run, run_count)
-    SELECT
-        @job_key AS job_key,
-        number AS task,
-        number AS first_run,
-        1 AS run_count
-    FROM numbers
-    WHERE number < @tasks;
+    INSERT INTO rx.task_rows (job_key, task, first_run, run_count) VALUES (@job_key, 0, 0, 1);
+    -- The rows that are there once more, with the numbers that follow, until all are.
+    WHILE @made < @tasks
+        BEGIN
+            INSERT INTO rx.task_rows (job_key, task, first_run, run_count)
+            SELECT
+                @job_key AS job_key,
+                task + @made AS task,
+                task + @made AS first_run,
+                1 AS run_count
+            FROM rx.task_rows
+            WHERE job_key = @job_key AND task < @tasks - @made;
+            SET @made = @made * 2;
+        END;
 END;
 GO
 

@@ -33,7 +33,7 @@ BEGIN
     IF @job_key IS NULL
         BEGIN
             SET @problem = CONCAT(N'There is no job "', @job_id, N'", or it is another user''s.');
-            THROW 51002, @problem, 1;
+            EXEC rx.fail 51002, @problem;
         END;
     SET @canceled = 0;
     BEGIN TRANSACTION;

@@ -59,7 +59,7 @@ BEGIN
         SET
             @problem
             = CONCAT(N'The results of job "', @job_id, N'" are Python''s: rx_get_job_results reads them.');
-    IF @problem IS NOT NULL THROW @number, @problem, 1;
+    IF @problem IS NOT NULL EXEC rx.fail @number, @problem;
 END;
 GO
 
@@ -76,6 +76,7 @@ BEGIN
         @header NVARCHAR(MAX),
         @cells NVARCHAR(MAX),
         @paths NVARCHAR(MAX),
+        @width INT,
         @batch NVARCHAR(MAX);
     EXEC rx.finished_job @job_id, @job_key OUTPUT;
     -- The pages are copied: dynamic SQL runs with the caller's rights, who has none on rx.frames.
@@ -120,6 +121,7 @@ BEGIN
         ) AS part
     GROUP BY entry.[key];
     SELECT
+        @width = COUNT(*),
         @paths = STRING_AGG(
             CONCAT(CONVERT(NVARCHAR(MAX), N'c'), known.place, N' NVARCHAR(MAX) ''$[', known.place, N']'''),
             N', '
@@ -137,13 +139,12 @@ BEGIN
         ) WITHIN GROUP (ORDER BY known.place)
     FROM #rx_columns AS known
     CROSS APPLY rx.type_of(known.type_name, known.size, known.scale) AS types;
-    -- OPENJSON has a row for each element of an array: in brackets of its own, a row stays one.
+    -- The last cell of a row is its number.
     SET @batch = CONCAT(
         N'SELECT ', @cells, N'
         FROM #rx_out AS pages
-        CROSS APPLY OPENJSON(pages.body) AS line
-        CROSS APPLY OPENJSON(CONCAT(N''['', line.value, N'']'')) WITH (', @paths, N') AS cells
-        ORDER BY pages.task, pages.page, CONVERT(INT, line.[key]);'
+        CROSS APPLY OPENJSON(pages.body) WITH (', @paths, N', n INT ''$[', @width, N']'') AS cells
+        ORDER BY pages.task, cells.n;'
     );
     EXEC sp_executesql @batch;
 END;

@@ -47,7 +47,7 @@ BEGIN
         FROM OPENJSON(@values) AS given
         WHERE CONVERT(INT, given.[key]) > @count
     );
-    IF @problem IS NOT NULL THROW 51006, @problem, 1;
+    IF @problem IS NOT NULL EXEC rx.fail 51006, @problem;
     DECLARE @entries NVARCHAR(MAX) = (
         SELECT
             STRING_AGG(
@@ -99,8 +99,13 @@ BEGIN
     SET @batch = CONCAT(
         N'SET @value = CONVERT(',
         @declaration,
-        N', @cell',
-        CASE WHEN @declaration LIKE N'%binary%' THEN N', 2' END,
+        CASE
+            WHEN @declaration LIKE N'%binary%' THEN N', @cell, 2'
+            -- The older types take no more than three digits of a second from a text.
+            WHEN UPPER(@declaration) IN (N'DATETIME', N'SMALLDATETIME')
+                THEN N', CONVERT(DATETIME2(7), @cell)'
+            ELSE N', @cell'
+        END,
         N')'
     );
     EXEC sp_executesql

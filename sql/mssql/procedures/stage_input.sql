@@ -63,6 +63,7 @@ BEGIN
     SET NOCOUNT ON;
     DECLARE @problem NVARCHAR(2000), @columns NVARCHAR(MAX), @names NVARCHAR(MAX), @cells NVARCHAR(MAX);
     DECLARE @declared NVARCHAR(MAX), @keys NVARCHAR(MAX), @order NVARCHAR(MAX), @batch NVARCHAR(MAX);
+    DECLARE @size NVARCHAR(MAX);
     CREATE TABLE #rx_columns (
         place INT NULL, name NVARCHAR(128) NULL, type_name NVARCHAR(256) NULL, size INT NULL, scale INT NULL,
         error NVARCHAR(4000) NULL
@@ -73,7 +74,13 @@ BEGIN
             CONCAT(
                 CONVERT(NVARCHAR(MAX), N'DECLARE @'), given.name, N' ', given.declaration,
                 N' = (SELECT ',
-                CASE WHEN given.is_binary = 1 THEN N'CONVERT(VARBINARY(MAX), cell, 2)' ELSE N'cell' END,
+                CASE
+                    WHEN given.is_binary = 1 THEN N'CONVERT(VARBINARY(MAX), cell, 2)'
+                    -- The older types take no more than three digits of a second from a text.
+                    WHEN UPPER(given.declaration) IN (N'DATETIME', N'SMALLDATETIME')
+                        THEN N'CONVERT(DATETIME2(7), cell)'
+                    ELSE N'cell'
+                END,
                 N' FROM #rx_params WHERE ordinal = ', given.ordinal, N'); '
             ), N''
         ) WITHIN GROUP (ORDER BY given.ordinal)
@@ -82,7 +89,7 @@ BEGIN
     SET
         @problem
         = (SELECT TOP (1) CONCAT(N'The input query fails: ', error) FROM #rx_columns WHERE error IS NOT NULL);
-    IF @problem IS NOT NULL THROW 51006, @problem, 1;
+    IF @problem IS NOT NULL EXEC rx.fail 51006, @problem;
     SET @problem = (
         SELECT TOP (1)
             CONCAT(
@@ -98,7 +105,7 @@ BEGIN
     );
     IF @problem IS NULL AND NOT EXISTS (SELECT 1 FROM #rx_columns)
         SET @problem = N'The input query returns no columns. It must be one SELECT.';
-    IF @problem IS NOT NULL THROW 51006, @problem, 1;
+    IF @problem IS NOT NULL EXEC rx.fail 51006, @problem;
 
     SELECT
         @columns
@@ -112,6 +119,12 @@ BEGIN
                 N' AS [', known.place, N']'
             ), N', '
         ) WITHIN GROUP (ORDER BY known.place),
+        @size = STRING_AGG(
+            CASE
+                WHEN types.sql_type LIKE N'%(max)'
+                    THEN CONCAT(CONVERT(NVARCHAR(MAX), N'ISNULL(DATALENGTH(c'), known.place, N'), 0)')
+            END, N' + '
+        ),
         @header = CONCAT(
             N'[',
             STRING_AGG(
@@ -129,6 +142,7 @@ BEGIN
     EXEC rx.column_list @partition_by, N'@input_data_1_partition_by_columns', @keys OUTPUT;
     EXEC rx.column_list @order_by, N'@input_data_1_order_by_columns', @order OUTPUT;
 
+    -- Pages are of at most 10,000 rows; where columns may be of any length, also of about 4 MB of those.
     -- A SELECT is run as it stands; what begins otherwise, as WITH does, where only a result set is expected.
     IF UPPER(LEFT(@query, 7)) NOT LIKE N'SELECT[^A-Z0-9_]'
         SET @query = CONCAT(N'EXEC (N''', REPLACE(CONCAT(@declared, @query), N'''', N''''''), N''')');
@@ -140,12 +154,18 @@ BEGIN
             task INT NOT NULL, page INT NOT NULL, place INT NOT NULL, n INT NOT NULL, PRIMARY KEY (task, page, place)
         );
         INSERT INTO #rx_numbered (task, page, place, n)
-        SELECT task, (ROW_NUMBER() OVER (PARTITION BY task ORDER BY place) - 1) / 10000, place, n
+        SELECT task, DENSE_RANK() OVER (PARTITION BY task ORDER BY bin) - 1, place, n
         FROM (
-            SELECT n, ', COALESCE(N'DENSE_RANK() OVER (ORDER BY ' + @keys + N') - 1', N'0'), N' AS task,
-                ROW_NUMBER() OVER (ORDER BY ', COALESCE(@order + N', n', N'n'), N') AS place
-            FROM #rx_input
-        ) AS ranked;
+            SELECT task, place, n,
+                (ROW_NUMBER() OVER (PARTITION BY task ORDER BY place) - 1) / 10000
+                + SUM(size) OVER (PARTITION BY task ORDER BY place ROWS UNBOUNDED PRECEDING) / 4000000 AS bin
+            FROM (
+                SELECT n, ', COALESCE(N'DENSE_RANK() OVER (ORDER BY ' + @keys + N') - 1', N'0'), N' AS task,
+                    ROW_NUMBER() OVER (ORDER BY ', COALESCE(@order + N', n', N'n'), N') AS place,
+                    CONVERT(BIGINT, ', COALESCE(@size, N'0'), N') AS size
+                FROM #rx_input
+            ) AS ranked
+        ) AS measured;
         INSERT INTO #rx_pages (task, page, row_count, body)
         SELECT paged.task, paged.page, paged.row_count, (
             SELECT ', @cells, N'
@@ -191,7 +211,7 @@ BEGIN
             IF @place IS NULL
                 BEGIN
                     SET @problem = CONCAT(@parameter, N': the input query has no column "', @one, N'".');
-                    THROW 51006, @problem, 1;
+                    EXEC rx.fail 51006, @problem;
                 END;
             SET @list = CONCAT(@list + N', ', N'c', @place, CASE WHEN @descending = 1 THEN N' DESC' END);
         END;

@@ -31,7 +31,7 @@ BEGIN
         );
     ELSE IF ISNULL(ISJSON(@args_json), 0) = 0 OR LTRIM(@args_json) NOT LIKE N'{%'
         SET @problem = N'@args_json must be a JSON object with the arguments by name, such as N''{"k": 2}''.';
-    IF @problem IS NOT NULL THROW 51006, @problem, 1;
+    IF @problem IS NOT NULL EXEC rx.fail 51006, @problem;
     BEGIN TRANSACTION;
     EXEC rx.add_job
         @name = @name,

@@ -40,7 +40,7 @@ BEGIN
         SET
             @problem
             = N'@param_values must be a JSON object with a value a parameter, such as N''{"k": 2}''.';
-    IF @problem IS NOT NULL THROW 51006, @problem, 1;
+    IF @problem IS NOT NULL EXEC rx.fail 51006, @problem;
 
     CREATE TABLE #rx_params (
         ordinal INT NOT NULL,
@@ -74,7 +74,7 @@ BEGIN
         WHERE
             NOT EXISTS (SELECT 1 FROM #rx_params AS known WHERE known.name = REPLACE(given.[key], N'@', N''))
     );
-    IF @problem IS NOT NULL THROW 51006, @problem, 1;
+    IF @problem IS NOT NULL EXEC rx.fail 51006, @problem;
 
     IF @query <> N''
         EXEC rx.stage_input
@@ -87,8 +87,6 @@ BEGIN
     IF NOT EXISTS (SELECT 1 FROM #rx_pages)
         INSERT INTO #rx_pages (task, page, row_count, body) VALUES (0, 0, 0, N'[]');
     SET @tasks = (SELECT MAX(task) + 1 FROM #rx_pages);
-    IF @tasks > 10000
-        THROW 51006, N'The input has more than 10,000 partitions. Partition it by fewer columns.', 1;
 
     BEGIN TRANSACTION;
     EXEC rx.add_job

@@ -36,7 +36,8 @@ FROM (
                         CASE WHEN @size BETWEEN 1 AND 4000 THEN CONVERT(NVARCHAR(4), @size) ELSE N'max' END,
                         N')'
                     )
-            WHEN @type IN (N'text', N'ntext', N'xml') THEN N'nvarchar(max)'
+            WHEN @type IN (N'text', N'ntext') THEN N'nvarchar(max)'
+            WHEN @type = N'xml' THEN N'xml' -- which becomes text by CONVERT only
             WHEN @type IN (N'binary', N'varbinary', N'image', N'timestamp', N'rowversion')
                 THEN
                     CONCAT(
@@ -62,11 +63,6 @@ FROM (
             WHEN @type IN (N'binary', N'varbinary', N'image', N'timestamp', N'rowversion')
                 THEN N'CONVERT(VARBINARY(MAX), {0}, 2)'
             WHEN @type IN (N'real', N'float') THEN N'CONVERT(FLOAT, {0})'
-            WHEN
-                @type IN (
-                    N'date', N'time', N'datetime', N'smalldatetime', N'datetime2', N'datetimeoffset'
-                )
-                THEN N'CONVERT({1}, {0}, 126)'
             ELSE N'CONVERT({1}, {0})'
         END AS back
 ) AS known

@@ -33,7 +33,7 @@ BEGIN
         N', COMMIT, EXEC rx.wait_for_job, and then INSERT ... EXEC ',
         N'rx.fetch_result.'
     );
-    IF @trancount > 0 THROW 51001, @problem, 1;
+    IF @trancount > 0 EXEC rx.fail 51001, @problem;
 END;
 GO
 
@@ -53,7 +53,7 @@ BEGIN
     IF @job_key IS NULL
         BEGIN
             SET @problem = CONCAT(N'There is no job "', @job_id, N'", or it is another user''s.');
-            THROW 51002, @problem, 1;
+            EXEC rx.fail 51002, @problem;
         END;
     -- First the status, then the lines: those of a job that has ended are all there.
     SET @status = (SELECT status FROM rx.jobs WHERE job_key = @job_key);

@@ -18,6 +18,9 @@ BEGIN
     IF new_id !~ '^[[:alnum:]_.:-]{1,128}$' THEN
         RAISE EXCEPTION 'The job id "%" is not up to 128 letters, digits and . _ : -', new_id;
     END IF;
+    IF tasks > 1000000 THEN
+        RAISE EXCEPTION 'The job has more than 1,000,000 partitions. Partition the input by fewer columns.';
+    END IF;
     INSERT INTO rx.jobs (
         job_id, name, kind, run_count, num_tasks, max_attempts, continue_on_failure, has_inputs, packages_to_load,
         execution_timeout_seconds, auto_cleanup, console_output, context, python, function_hash, submitted_by,

@@ -38,17 +38,33 @@ SET search_path = rx, pg_temp
 AS $$
 DECLARE
     wanted BIGINT := rx.finished_job(fetch_result.job_id);
+    part RECORD;
+    header TEXT;
+    made TEXT;
 BEGIN
-    RETURN QUERY
-    SELECT (
-        SELECT COALESCE(JSONB_OBJECT_AGG(names.entry ->> 0, cells.cell ORDER BY names.place), '{}')
-        FROM JSONB_ARRAY_ELEMENTS(frames.header::JSONB) WITH ORDINALITY AS names (entry, place)
-        INNER JOIN JSONB_ARRAY_ELEMENTS(rows.cells) WITH ORDINALITY AS cells (cell, place) USING (place)
-    )
-    FROM rx.frames
-    CROSS JOIN JSONB_ARRAY_ELEMENTS(frames.body::JSONB) WITH ORDINALITY AS rows (cells, place)
-    WHERE frames.job_key = wanted AND frames.direction = 'out'
-    ORDER BY frames.task, frames.page, rows.place;
+    FOR part IN
+        SELECT frames.header, frames.body::JSONB AS body
+        FROM rx.frames WHERE frames.job_key = wanted AND frames.direction = 'out'
+        ORDER BY frames.task, frames.page
+    LOOP
+        IF part.header IS DISTINCT FROM header THEN
+            header := part.header;
+            -- A function takes a hundred arguments at most: fifty columns.
+            SELECT COALESCE(
+                STRING_AGG('JSONB_BUILD_OBJECT(' || known.pairs || ')', ' || ' ORDER BY known.fifty), '''{}''::JSONB'
+            ) INTO made
+            FROM (
+                SELECT
+                    (place - 1) / 50 AS fifty,
+                    STRING_AGG(FORMAT('%L, cells -> %s', entry ->> 0, place - 1), ', ' ORDER BY place) AS pairs
+                FROM JSONB_ARRAY_ELEMENTS(header::JSONB) WITH ORDINALITY AS names (entry, place)
+                GROUP BY (place - 1) / 50
+            ) AS known;
+        END IF;
+        RETURN QUERY EXECUTE
+            'SELECT ' || made || ' FROM JSONB_ARRAY_ELEMENTS($1) WITH ORDINALITY AS rows (cells, place) ORDER BY place'
+            USING part.body;
+    END LOOP;
 END
 $$;
 

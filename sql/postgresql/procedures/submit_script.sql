@@ -17,13 +17,11 @@ SET timezone = 'utc'
 SET extra_float_digits = 1
 AS $$
 DECLARE
+    made TEXT;
     header TEXT;
     cells TEXT;
     keys TEXT;
-    tasks INTEGER[];
-    pages INTEGER[];
-    row_counts INTEGER[];
-    bodies TEXT[];
+    tasks INTEGER := 1;
     entries JSONB;
 BEGIN
     IF script IS NULL THEN
@@ -39,11 +37,13 @@ BEGIN
     FROM (SELECT JSONB_OBJECT_KEYS(params) AS name UNION SELECT UNNEST(output_params)) AS names;
 
     IF COALESCE(BTRIM(input_query, E' \t\r\n;'), '') = '' THEN
-        RETURN rx.add_script(
-            job_id, script, entries, input_name, output_name, num_tasks, '{0}', '{0}', '{0}', '[]', '{[]}'
-        );
+        made := rx.add_script(job_id, script, entries, input_name, output_name, tasks, num_tasks);
+        PERFORM rx.add_page(made, 0, 0, 0, '[]', '[]');
+        RETURN made;
     END IF;
-    DROP TABLE IF EXISTS pg_temp.rx_input;
+    IF TO_REGCLASS('pg_temp.rx_input') IS NOT NULL THEN
+        DROP TABLE pg_temp.rx_input;
+    END IF;
     EXECUTE 'CREATE TEMPORARY TABLE rx_input AS ' || RTRIM(input_query, E' \t\r\n;');
     SELECT
         '[' || COALESCE(STRING_AGG(
@@ -79,28 +79,36 @@ BEGIN
     SELECT STRING_AGG(QUOTE_IDENT(name), ', ' ORDER BY place) INTO keys
     FROM UNNEST(partition_by) WITH ORDINALITY AS given (name, place);
 
-    -- One task a partition; pages of at most 10,000 rows, in the order of the query.
+    -- One task a partition.
+    IF keys IS NOT NULL THEN
+        EXECUTE 'SELECT COUNT(*) FROM (SELECT DISTINCT ' || keys || ' FROM pg_temp.rx_input) AS partitions' INTO tasks;
+    END IF;
+    made := rx.add_script(job_id, script, entries, input_name, output_name, GREATEST(tasks, 1), num_tasks);
+    -- Pages in the order of the query, of at most 10,000 rows or about 4 MB: one at a time is in memory.
     EXECUTE FORMAT(
-        'SELECT ARRAY_AGG(task), ARRAY_AGG(page), ARRAY_AGG(row_count), ARRAY_AGG(body)
+        'SELECT rx.add_page(
+            $1, task, (ROW_NUMBER() OVER (PARTITION BY task ORDER BY bin) - 1)::INTEGER, row_count, $2, body
+        )
         FROM (
-            SELECT task, page, COUNT(*)::INTEGER AS row_count, JSONB_AGG(cells ORDER BY place)::TEXT AS body
+            SELECT task, bin, COUNT(*)::INTEGER AS row_count, JSONB_AGG(cells ORDER BY place)::TEXT AS body
             FROM (
                 SELECT
                     task, place, cells,
-                    ((ROW_NUMBER() OVER (PARTITION BY task ORDER BY place) - 1) / 10000)::INTEGER AS page
+                    (ROW_NUMBER() OVER in_order - 1) / 10000 + SUM(PG_COLUMN_SIZE(cells)) OVER in_order / 4000000 AS bin
                 FROM (
                     SELECT %1$s AS task, ROW_NUMBER() OVER (ORDER BY ctid) AS place, %2$s AS cells
                     FROM pg_temp.rx_input
                 ) AS ranked
+                WINDOW in_order AS (PARTITION BY task ORDER BY place ROWS UNBOUNDED PRECEDING)
             ) AS numbered
-            GROUP BY task, page
+            GROUP BY task, bin
         ) AS paged',
         COALESCE('(DENSE_RANK() OVER (ORDER BY ' || keys || ') - 1)::INTEGER', '0'), cells
-    ) INTO tasks, pages, row_counts, bodies;
+    ) USING made, header;
+    IF NOT EXISTS (SELECT FROM pg_temp.rx_input) THEN
+        PERFORM rx.add_page(made, 0, 0, 0, header, '[]');
+    END IF;
     DROP TABLE pg_temp.rx_input;
-    RETURN rx.add_script(
-        job_id, script, entries, input_name, output_name, num_tasks, COALESCE(tasks, '{0}'), COALESCE(pages, '{0}'),
-        COALESCE(row_counts, '{0}'), header, COALESCE(bodies, '{[]}')
-    );
+    RETURN made;
 END
 $$;

@@ -32,6 +32,8 @@ INSTEAD OF INSERT ON submit_script
 BEGIN
     SELECT RAISE(ABORT, 'script is NULL: give the text of a script.')
     WHERE new.script IS NULL;
+    SELECT RAISE(ABORT, 'A job of this job_id is there already: choose another one.')
+    WHERE EXISTS (SELECT 1 FROM jobs WHERE jobs.job_id = new.job_id);
     SELECT RAISE(ABORT, 'input_data must be a JSON array of objects, such as [{"x": 1}, {"x": 2}].')
     WHERE
         new.input_data IS NOT NULL

@@ -1,5 +1,14 @@
--- Where Babelfish lacks what SQL Server has, the two procedures of one statement that need it are put in other words:
--- WAITFOR, and sys.dm_exec_describe_first_result_set. All else is run as it is.
+-- Where Babelfish lacks what SQL Server has, the small procedures that need it are put in other words: WAITFOR,
+-- sys.dm_exec_describe_first_result_set, and what THROW does with percent signs. All else is run as it is.
+
+ALTER PROCEDURE rx.fail
+    @number INT,
+    @problem NVARCHAR(2048)
+AS
+BEGIN
+    THROW @number, @problem, 1;
+END;
+GO
 
 ALTER PROCEDURE rx.pause
     @milliseconds INT
