@@ -29,6 +29,10 @@ from rxsql.store import install, workers
 from rxsql.store.engine import Store, connect
 
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background of a shell
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def wait_until(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
     """Return the condition's first true value; fail when it stays false for too long."""
     deadline = time.monotonic() + seconds
@@ -56,6 +60,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--campaign", choices=["short", "long"], default="short", help="how long random tests last"
     )
     parser.addoption("--campaign-seed", type=int, help="repeat the random tests of that seed")
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """The whole suite runs in a few processes, as much of it waits; chosen tests start at once, in this one."""
+    is_whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    return min(4, (os.cpu_count() or 1) + 1) if is_whole and not servers.needs_container() else 0
 
 
 @pytest.fixture(scope="session")

@@ -49,6 +49,11 @@ def sql_server() -> Iterator[str]:
         yield f"Server=tcp:{host},{port};UID=sa;PWD={password};Encrypt=yes;TrustServerCertificate=yes"
 
 
+def needs_container() -> bool:
+    """Whether a container would be started: it is a session's own, and takes much memory."""
+    return not os.environ.get("RXSQL_TEST_MSSQL") and not _why_no_container()
+
+
 def _why_no_container() -> str:
     if os.environ.get("ACCEPT_EULA", "").upper() != "Y":
         return "ACCEPT_EULA=Y is not set, without which its container does not start"
@@ -71,7 +76,7 @@ def database(server: str, variant: str) -> Iterator[str]:
     name = f"rxsql_{variant.replace('-', '_')}_{uuid.uuid4().hex[:12]}"
     master = connect(_store_name(server, "master"))
     try:
-        _run(master, f"CREATE DATABASE {name}")
+        _insist(master, f"CREATE DATABASE {name}")  # another session may be making one
         try:
             _set(master, VARIANTS[variant].format(name=name), variant)
             yield _store_name(server, name)
@@ -80,7 +85,7 @@ def database(server: str, variant: str) -> Iterator[str]:
                 store.close()  # this process's clients keep theirs open
             with suppress(StoreError):  # a server that does not know this lets the database go without
                 _run(master, f"ALTER DATABASE {name} SET SINGLE_USER WITH ROLLBACK IMMEDIATE")
-            _drop(master, name)
+            _insist(master, f"DROP DATABASE {name}")  # its last connection may be about to end
     finally:
         master.close()
 
@@ -97,12 +102,12 @@ def through_mssql_python(name: str) -> str:
     return url.set(drivername="mssql+mssqlpython").render_as_string(hide_password=False)
 
 
-def _drop(master: Store, name: str) -> None:
-    """Drop a database; its last connection may be about to end."""
+def _insist(master: Store, statement: str) -> None:
+    """Run a statement for which the server wants to be alone with a database for a moment."""
     deadline = time.monotonic() + 20
     while True:
         try:
-            _run(master, f"DROP DATABASE {name}")
+            _run(master, statement)
             return
         except StoreError:
             if time.monotonic() > deadline:

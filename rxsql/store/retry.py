@@ -8,7 +8,7 @@ import time
 from functools import wraps
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-from rxsql.errors import StoreConflictError, StoreUnreachableError
+from rxsql.errors import StoreConflictError, StoreLockedError, StoreUnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,6 +35,31 @@ def retried_when_undone(operation: Callable[P, T]) -> Callable[P, T]:
     For writes of one transaction that may not be done twice; after a lost connection they may have been done.
     """
     return _again(operation, StoreConflictError, _SHORT_PAUSES)
+
+
+def insist(operation: Callable[[], T], *, seconds: float) -> T:
+    """Do an operation, again and again for that long while the store is out of reach, or locked by somebody.
+
+    For the start of what then lives with such outages. What else is wrong with the store is raised at once: a wrong
+    password, say, which no waiting mends.
+    """
+    deadline = time.monotonic() + seconds
+    failures = 0
+    while True:
+        try:
+            return operation()
+        except (StoreUnreachableError, StoreLockedError) as error:
+            failures += 1
+            pause = growing(failures, longest=_PAUSES[-1])
+            if time.monotonic() + pause > deadline:
+                raise
+            log.warning("store.trouble retry_seconds=%.2f error=%s", pause, error)
+            time.sleep(pause)
+
+
+def growing(failures: int, *, longest: float) -> float:
+    """Return how many seconds to wait after that many failures in a row."""
+    return jittered(min(longest, _PAUSES[0] * 2 ** min(failures, 10)))  # an outage may last for days
 
 
 def jittered(seconds: float) -> float:

@@ -12,7 +12,7 @@ from rxsql.store import scripts
 from rxsql.store.crashes import add_crashes
 from rxsql.store.readable import json_lines, readable
 from rxsql.store.retry import retried_when_undone
-from rxsql.store.tables import Key, constant, inputs, jobs, now, results, slots, task_rows, workers
+from rxsql.store.tables import Key, constant, inputs, jobs, now, results, slots, workers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -26,19 +26,6 @@ if TYPE_CHECKING:
 _OF_JOB = sa.bindparam("job_key", type_=Key)
 _OF_WORKER = sa.bindparam("worker_key", type_=Key)
 _HELD_SLOTS = constant(sa.select(slots.c.worker_key, slots.c.slots).where(slots.c.job_key == _OF_JOB))
-_HELD_TASKS = constant(
-    sa.select(
-        task_rows.c.job_key,
-        task_rows.c.task,
-        task_rows.c.attempt,
-        task_rows.c.first_run,
-        task_rows.c.run_count,
-    ).where(
-        task_rows.c.job_key.in_(sa.select(slots.c.job_key).where(slots.c.worker_key == _OF_WORKER)),
-        task_rows.c.status == sa.literal_column("'running'"),  # the index is for open tasks
-        task_rows.c.worker_key == _OF_WORKER,
-    )
-)
 _START_JOB = constant(
     sa.update(jobs)
     .where(jobs.c.job_key == sa.bindparam("started_key"))
@@ -131,8 +118,8 @@ def task_inputs(store: Store, job_key: int, tasks: Sequence[int]) -> dict[int, b
 def held_tasks(store: Store, worker_key: int) -> list[Task]:
     """Return the tasks a worker has claimed and not ended, without their inputs."""
     with store.read() as connection:
-        rows = connection.execute(_HELD_TASKS, {"worker_key": worker_key}).all()
-        return [Task(*row, None) for row in rows]
+        rows = connection.execute(store.sql("held_tasks"), {"worker_key": worker_key})
+        return [Task(row[0], row[1], row[2], row[3], row[4], None) for row in rows]
 
 
 def runs_with_results(store: Store, job_key: int, task: Task) -> dict[int, str | None]:

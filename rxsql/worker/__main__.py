@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 import os
 import signal
 import sys
@@ -34,22 +35,29 @@ def run(settings: Settings, *, exit_when_idle: bool = False, ready_fd: int | Non
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _leave)  # until the supervisor listens
     pool = Pool(settings)  # first: the zygote starts while the store's libraries are imported
+    # Who waits for an answer gets one; a worker that would end when idle does not wait for longer than that.
+    patience = 0.0 if ready_fd is not None else settings.idle_exit_seconds if exit_when_idle else math.inf
     try:
         from rxsql.store.engine import open_store  # noqa: PLC0415
+        from rxsql.store.retry import insist  # noqa: PLC0415
         from rxsql.worker.supervisor import Supervisor  # noqa: PLC0415
 
+        def start() -> Supervisor:
+            _leave_if_told()
+            store = open_store(settings.store or None)
+            return Supervisor(store, settings, pool, exit_when_idle=exit_when_idle)
+
         pool.wait_ready()
-        supervisor = Supervisor(
-            open_store(settings.store or None), settings, pool, exit_when_idle=exit_when_idle
-        )
+        supervisor = insist(start, seconds=patience)
         supervisor.listen()  # before anybody is told that it is ready: they may send signals
-    except RxSqlError as error:
+        _leave_if_told()
+    except BaseException as error:
         pool.close()
+        _leave_if_told()
+        if not isinstance(error, RxSqlError):
+            raise
         print(f"rxsql worker: {error}", file=sys.stderr)  # noqa: T201
         return 1
-    except BaseException:
-        pool.close()
-        raise
     if ready_fd is not None:
         with suppress(OSError):  # who started it may be gone already
             os.write(ready_fd, b"ready")
@@ -58,11 +66,21 @@ def run(settings: Settings, *, exit_when_idle: bool = False, ready_fd: int | Non
     return 0
 
 
+_told: list[int] = []  # the signal that came before the supervisor listened
+
+
 def _leave(number: int, _frame: object) -> NoReturn:
     for other in (signal.SIGINT, signal.SIGTERM):
         # A second one must not disturb the cleaning up; SIG_IGN would complain of one that is on its way.
         signal.signal(other, lambda *_: None)
+    _told.append(number)
     raise SystemExit(128 + number)
+
+
+def _leave_if_told() -> None:
+    """Leave also where a library that was interrupted in the midst of its work made something else of it."""
+    if _told:
+        raise SystemExit(128 + _told[0]) from None
 
 
 if __name__ == "__main__":

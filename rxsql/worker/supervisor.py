@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from rxsql.errors import StoreError
-from rxsql.store.retry import jittered
+from rxsql.store.retry import growing
 from rxsql.worker.dispatcher import LOOK_SECONDS, Dispatcher
 from rxsql.worker.exits import Exit
 from rxsql.worker.poller import Poller
@@ -86,7 +86,7 @@ class Supervisor:
         except StoreError as error:
             # What is not written stays in memory, and children work on.
             self._trouble += 1
-            pause = jittered(min(self._longest_pause, 0.05 * 2**self._trouble))
+            pause = growing(self._trouble, longest=self._longest_pause)
             log.warning("store.trouble retry_seconds=%.2f error=%s", pause, error)
             time.sleep(pause)
 

@@ -184,13 +184,13 @@ def test_folders_of_a_killed_worker_are_removed(store_url, start_worker, tmp_pat
     assert root.parent == worker_tmp
     family = psutil.Process(worker.pid).children(recursive=True)
     if whole_family:
+        worker.send_signal(signal.SIGSTOP)  # it must not see their end, nor end first: orphans are continued
         for process in family:
             process.suspend()
+        for process in reversed(family):  # a child does not outlive the zygote
+            process.kill()
     worker.kill()
     worker.wait()
-    if whole_family:
-        for process in family:
-            process.kill()
     wait_until(lambda: not any(is_alive(process) for process in family))
     if whole_family:
         assert folder.exists()

@@ -153,14 +153,45 @@ def test_server_that_is_down(server, tmp_path):
         rx_exec(lambda: 1, compute_context=RxInSqlServer(url))
     assert "swordfish" not in str(caught.value)
     worker = subprocess.run(
-        [sys.executable, "-m", "rxsql.worker"],
-        env={**os.environ, "RXSQL_STORE": url},
+        [sys.executable, "-m", "rxsql.worker", "--exit-when-idle"],
+        env={**os.environ, "RXSQL_STORE": url, "RXSQL_IDLE_EXIT_SECONDS": "0.5"},
         capture_output=True,
         text=True,
     )
     assert worker.returncode == 1
-    assert "cannot be reached" in worker.stderr
+    assert "store.trouble" in worker.stderr and "rxsql worker: The store" in worker.stderr
     assert "swordfish" not in worker.stderr and "Traceback" not in worker.stderr
+
+
+@pytest.fixture
+def bare_url(postgresql_server: str) -> str:
+    """A database without the schema, which every server has."""
+    return sa.make_url(postgresql_server).set(database="postgres").render_as_string(hide_password=False)
+
+
+def test_worker_that_is_refused_ends_at_once(server, bare_url):
+    """What no waiting mends ends a worker with 1 and its reason: login, database, schema and roles."""
+    url = sa.make_url(server.login("rx_worker"))
+    refused = {
+        "The password is wrong or missing": url.set(password="swordfish-4711"),
+        "does not let this user in": sa.make_url(server.url).set(username="nobody_at_all"),
+        "no such database": url.set(database="nobody_made_this"),
+        "Run rxsql db init": sa.make_url(bare_url),
+        "workers rx_worker": sa.make_url(server.login("rx_reader")),
+    }
+    started = [
+        subprocess.Popen(
+            [RXSQL, "worker"],
+            env={**os.environ, "RXSQL_STORE": store.render_as_string(hide_password=False)},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for store in refused.values()
+    ]
+    for reason, worker in zip(refused, started, strict=True):
+        _, said = worker.communicate(timeout=60)
+        assert (worker.returncode, reason in said, "Traceback" in said) == (1, True, False), said
+        assert "store.trouble" not in said and "swordfish" not in said
 
 
 def test_login_without_a_role(server):

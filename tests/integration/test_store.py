@@ -255,6 +255,17 @@ def test_runs_of_a_chunk_are_kept_when_its_task_goes_back(store, worker):
     assert tasks.runs_with_results(store, job_key, again) == {0: None}
 
 
+def test_what_a_worker_holds(store, worker):
+    """A worker is told the tasks that it has claimed and not ended, in any job, and no other's."""
+    first, second = submit(store, tasks=4), submit(store, "k", tasks=2)
+    other = register(store, "other")
+    claimed = claim(store, worker, first, limit=2) + claim(store, worker, second, limit=1)
+    claim(store, other, first, limit=1)
+    tasks.report(store, worker, ended(claimed[0]))
+    found = sorted(tasks.held_tasks(store, worker), key=lambda task: task.key)
+    assert found == [replace(task, input=None) for task in claimed[1:]]
+
+
 def test_released_task_that_was_not_begun_has_its_attempt_back(store, worker):
     """Given back unbegun, a task's next claim is attempt 1 again."""
     job_key = submit(store, tasks=1)

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+import tomllib
+from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
+from packaging.requirements import Requirement
 
 from rxsql.errors import StoreError
 from rxsql.store.dialects.odbc import from_url, label, normalise, parse, to_mssql_python, written
+from rxsql.store.engine import connect
 from rxsql.storename import redacted
 
 DRIVER_18 = "ODBC Driver 18 for SQL Server"
@@ -408,3 +413,27 @@ def test_mssql_python_accepts_what_was_normalised(spelling):
     text = f"Driver=SQL Server;Data Source=127.0.0.1;Port=9;User ID=me;Password=x;{spelling}"
     with pytest.raises(driver.OperationalError, match="Login timeout expired|TCP Provider"):
         driver.connect(to_mssql_python(text), timeout=1)
+
+
+def test_a_driver_that_sqlalchemy_does_not_know():
+    """A driver for which this SQLAlchemy has no dialect is told as such, with those that it has."""
+    pytest.importorskip("pyodbc", reason="pyodbc, or the library libodbc, is not there", exc_type=ImportError)
+    with pytest.raises(
+        StoreError, match=r"no dialect for mssql\+nobody. Name mssql\+pyodbc or mssql\+mssqlpython"
+    ):
+        connect("mssql+nobody://me:x@h/jobs")
+
+
+def test_the_extra_brings_the_dialect():
+    """What the extra mssql-python asks for has SQLAlchemy's dialect for it, which came with 2.1, and fits the rest."""
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    needed = [Requirement(line) for line in project["optional-dependencies"]["mssql-python"]]
+    (extra,) = [requirement.specifier for requirement in needed if requirement.name == "sqlalchemy"]
+    (usual,) = [
+        requirement.specifier
+        for requirement in map(Requirement, project["dependencies"])
+        if requirement.name == "sqlalchemy"
+    ]
+    assert [version in extra & usual for version in ("2.0.58", "2.1.0", "2.1.9")] == [False, True, True]
+    if version("sqlalchemy") in extra:
+        assert sa.make_url("mssql+mssqlpython://").get_dialect().driver == "mssqlpython"

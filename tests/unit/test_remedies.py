@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import pytest
+import sqlalchemy as sa
 
+from rxsql.errors import StoreError, StoreUnreachableError
 from rxsql.store.dialects import remedies
 from rxsql.store.dialects.odbc import normalise
 from rxsql.store.dialects.remedies import facts, is_transient, remedy
+from rxsql.store.engine import dialect_for
 
 MICROSOFT = "[Microsoft][ODBC Driver 18 for SQL Server]"
 
@@ -160,3 +163,20 @@ def test_a_missing_driver_for_real(text, expected):
     with pytest.raises(pyodbc.Error) as caught:
         pyodbc.connect(normalise(text, pyodbc.drivers()), timeout=1)
     assert remedy(*facts(caught.value)) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("[08001] TCP Provider: Error code 0x2749 (10061) (SQLDriverConnect)", StoreUnreachableError),
+        ("[08001] Unable to complete login process due to delay in login response (258)", StoreUnreachableError),
+        ("[08001] SSL Provider: certificate verify failed: self-signed certificate (-1)", StoreError),
+        ("[08001] SSL Provider: unsupported protocol (-1)", StoreError),
+        ("[08001] SSPI Provider: No Kerberos credentials available (851968)", StoreError),
+    ],
+)  # fmt: skip
+def test_what_a_server_out_of_reach_is_not(text, kind):
+    """A certificate or a ticket that is refused stays refused, though its SQLSTATE is that of a server out of reach."""
+    dialect = dialect_for("Driver=/nowhere/libmsodbcsql-18.so;Server=h;UID=me;PWD=x")
+    error = sa.exc.OperationalError("", {}, RuntimeError("08001", text))
+    assert type(dialect.translate(error)) is kind

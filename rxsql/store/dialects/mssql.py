@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 _PASSING_STATES = frozenset({"08001", "HYT00", "HYT01"})  # the server does not answer
 _NO_CONNECTION = frozenset({"08001", "HYT01", "IM002", "01000"})
 _SUBSTITUTE = "Without a SQL Server: set RXSQL_STORE to the path of an SQLite file, which takes its place."
+_NO_DIALECT = (
+    "SQLAlchemy {found} has no dialect for mssql+{driver}. Name mssql+pyodbc or mssql+mssqlpython in the URL; the "
+    "latter needs SQLAlchemy 2.1, which comes with: pip install 'rxsql[mssql-python]'"
+)
 _TWO_UNITS = "\N{SNAKE}"  # one character, in UTF-16 two units
 _SHORTEST_POLL, _LONGEST_POLL = 0.01, 1.0  # seconds
 
@@ -46,15 +50,19 @@ class StoreDialect:
 
         The connection is made here, not by SQLAlchemy: the string then appears in no repr of the engine.
         """
-        return sa.create_engine(
-            f"mssql+{self._driver}://",
-            creator=_creator(self._driver, self._odbc, max(2, round(self._timeout))),
-            isolation_level="AUTOCOMMIT",
-            execution_options={"schema_translate_map": {None: self.schema}},
-            pool_recycle=1500,
-            pool_pre_ping=True,
-            use_insertmanyvalues=False,
-        )
+        creator = _creator(self._driver, self._odbc, max(2, round(self._timeout)))
+        try:
+            return sa.create_engine(
+                f"mssql+{self._driver}://",
+                creator=creator,
+                isolation_level="AUTOCOMMIT",
+                execution_options={"schema_translate_map": {None: self.schema}},
+                pool_recycle=1500,
+                pool_pre_ping=True,
+                use_insertmanyvalues=False,
+            )
+        except sa.exc.NoSuchModuleError:
+            raise StoreError(_NO_DIALECT.format(driver=self._driver, found=sa.__version__)) from None
 
     def reader(self, engine: Engine) -> Lender:
         """Return what lends a connection for reading."""
@@ -85,7 +93,9 @@ class StoreDialect:
         text = " ".join(str(error.orig).split())
         facts = remedies.facts(error.orig or error)
         remedy = remedies.remedy(*facts)
-        passing = remedies.is_transient(facts.number, facts.sqlstate) or facts.sqlstate in _PASSING_STATES
+        passing = remedies.is_transient(facts.number, facts.sqlstate) or (
+            facts.sqlstate in _PASSING_STATES and remedy not in remedies.LASTING
+        )
         refused = (facts.sqlstate or "").startswith("22")  # data: too long, out of range
         kind = StoreUnreachableError if passing else StoreRefusedError if refused else StoreError
         if remedies.is_conflict(facts.number, facts.sqlstate):

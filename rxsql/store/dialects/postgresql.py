@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import select
 import time
 from typing import TYPE_CHECKING, Any
@@ -19,12 +20,21 @@ if TYPE_CHECKING:
     from rxsql.store.engine import Lender
 
 _REMEDIES = {
-    "28P01": "The password is wrong, or the user does not exist.",
+    "28P01": "The password is wrong or missing, or the user does not exist.",
     "28000": "The server does not let this user in; see its pg_hba.conf.",
     "3D000": "There is no such database on the server. Create it, or correct the URL.",
     "42501": "The user lacks a permission in schema rx: clients need the role rx_client, workers rx_worker.",
     "25006": "The server is read-only: a replica, or in recovery. Name the primary server.",
     "53300": "The server has no connections left.",
+}
+# What refuses a connection has no SQLSTATE in the driver's error.
+_REFUSED_CONNECTION = {
+    "28P01": re.compile(r"password authentication failed|no password supplied"),
+    "28000": re.compile(
+        r'authentication failed for user|no pg_hba\.conf entry|role "[^"]*" does not exist|not permitted to log in'
+    ),
+    "3D000": re.compile(r'database "[^"]*" does not exist'),
+    "42501": re.compile(r"permission denied for database"),
 }
 
 # The tables change faster than the planner learns: a plan that was made while one was empty, and kept, or for what the
@@ -107,11 +117,9 @@ class StoreDialect:
         """Say PostgreSQL's errors in rxsql's words."""
         state = getattr(error.orig, "sqlstate", None) or ""
         text = " ".join(str(error.orig).split())
+        if not state:
+            state = next((found for found, sign in _REFUSED_CONNECTION.items() if sign.search(text)), "")
         remedy = _REMEDIES.get(state)
-        if remedy is None and "password authentication failed" in text:
-            remedy = _REMEDIES["28P01"]
-        if remedy is None and "does not exist" in text and "database" in text:
-            remedy = _REMEDIES["3D000"]
         refused = state[:2] in _REFUSING_CLASSES or state == _MESSAGE_TOO_LONG
         passing = not refused and (
             error.connection_invalidated or state[:2] in _PASSING_CLASSES or state in _CONFLICTS or not state

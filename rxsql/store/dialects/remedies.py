@@ -127,6 +127,7 @@ _CASES = (
         r"Communication link failure",
     ),
 )
+LASTING = frozenset({KERBEROS, CERTIFICATE, PROTOCOL})  # though the SQLSTATE is that of a server out of reach
 _PERMISSION = frozenset({229, 230})
 _DENIED = re.compile(
     r"(?P<what>[A-Z]+(?: [A-Z]+)*) permission was denied on the (?:column '[^']*' of the )?"
