@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("rxsql.worker")
 TAIL_SECONDS = 0.02  # between readings of the captured output
 _GATHER_SECONDS = 0.004  # how long outcomes wait for others while children are at work, at least
-_GATHER_LONG_SECONDS = 0.02
 _GATHER_MOST_SECONDS = 0.1
 _GATHER_COUNT = 1000
 _GATHER_BYTES = 256 * 1024  # of console output
@@ -54,12 +53,20 @@ class Reporter:
             return 0.0 if self._outbox else None
         if self._console_bytes >= _GATHER_BYTES or self._is_awaited:
             return 0.0
-        return max(0.0, self._since + self._gather_seconds - time.monotonic())
+        return max(0.0, self._since + self._patience - time.monotonic())
 
     @property
     def _is_awaited(self) -> bool:
         """Whether a job has nothing more to do here than to have this written."""
         return any(not job.busy and not job.more for job in self._jobs.values())
+
+    @property
+    def _patience(self) -> float:
+        """How long the report may wait for more: outcomes of long runs wait longer."""
+        if self._report.chunks:
+            return self._gather_seconds
+        longest = max((job.mean_seconds or 0.0 for job in self._jobs.values()), default=0.0)
+        return max(self._gather_seconds, min(_GATHER_MOST_SECONDS, 2 * longest))
 
     def ends_task_of(self, job_key: int) -> bool:
         """Whether the end of one of a job's tasks is not written yet."""
@@ -228,15 +235,10 @@ class Reporter:
         begun = time.monotonic()
         written = self._outbox.send(self._poller.write)
         if written is not None:  # a store that takes longer gets fewer and larger reports
-            self._gather_seconds = min(_GATHER_MOST_SECONDS, max(self._pace(), time.monotonic() - begun))
+            self._gather_seconds = min(_GATHER_MOST_SECONDS, max(_GATHER_SECONDS, time.monotonic() - begun))
         for job_key, task in written.refused if written else ():
             self._lost(job_key, task)
         return written
-
-    def _pace(self) -> float:
-        """Return how long outcomes should wait for others: where runs are long, each of them can."""
-        longest = max((job.mean_seconds or 0.0 for job in self._jobs.values()), default=0.0)
-        return min(_GATHER_LONG_SECONDS, max(_GATHER_SECONDS, longest / 4))
 
     def _is_due(self) -> bool:
         if len(self._report.outcomes) >= _GATHER_COUNT or self.failures:
