@@ -30,6 +30,7 @@ from rxsql import (
 )
 from rxsql.errors import FailedRunsWarning, JobFailedError, NoWorkerWarning, SchemaVersionError, StoreError
 from rxsql.store import install, sqlfiles
+from rxsql.store.dialects import postgresql
 from rxsql.store.engine import Store, connect, open_store
 from rxsql.store.tables import SCHEMA_VERSION
 
@@ -523,3 +524,33 @@ def test_spoiled_json_fails_that_job_only(busy):
     job = busy("UPDATE rx.jobs SET packages_to_load = 'numpy' WHERE job_key = {key}")
     assert rx_get_job_status(job) == "failed"
     assert "packages_to_load" in rx_get_job_results(job)
+
+
+# ----------------------------------------------------------------------------------------------- connections
+
+
+def test_who_waits_again_needs_no_new_connection(server):
+    """A wait ends without a listener for whom the server would keep what nobody reads, and the next one is cheap."""
+    store = connect(server.url)
+    connected: list[object] = []
+    sa.event.listen(store.engine, "connect", lambda *_: connected.append(1))
+    for _ in range(5):
+        wakeup = store.wakeup()
+        assert wakeup.wait(0) is False
+        assert scalar(store, "SELECT COUNT(*) FROM pg_listening_channels()") == 0  # another connection's
+        wakeup.close()
+        assert [scalar(store, "SELECT COUNT(*) FROM pg_listening_channels()") for _ in range(2)] == [0, 0]
+    assert len(connected) == 2
+    store.close()
+
+
+def test_connection_lost_while_nobody_used_it(server, monkeypatch):
+    """The server has closed a connection that waited in the pool: the next one to need it gets a new one."""
+    monkeypatch.setattr(postgresql, "_TRUSTED_SECONDS", 0.0)
+    store = connect(server.url)
+    assert scalar(store, "SELECT 1") == 1
+    ended = "SELECT COUNT(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'rxsql'"
+    assert server.run(ended) == 1
+    wait_until(lambda: server.run(ended) == 0)
+    assert scalar(store, "SELECT 1") == 1
+    store.close()

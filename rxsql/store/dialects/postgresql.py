@@ -47,6 +47,7 @@ _SESSION = (
 _PASSING_CLASSES = frozenset({"08", "40", "57"})  # connection, rollback by the server, operator
 _CONFLICTS = frozenset({"40001", "40P01", "55P03"})  # serialization, deadlock, lock not available
 _REFUSING_CLASSES = frozenset({"22", "54"})  # data, limits
+_TRUSTED_SECONDS = 0.5
 _MESSAGE_TOO_LONG = "08P01"
 _PASSING_REMEDY = (
     "The server cannot be reached, has closed the connection, or was busy; try again when it is back."
@@ -85,9 +86,10 @@ class StoreDialect:
                 "options": f"{_SESSION} {self._url.query.get('options', '')}".rstrip(),
             },
             pool_recycle=1500,
-            pool_pre_ping=True,
         )
         sa.event.listen(engine, "begin", _begin)
+        sa.event.listen(engine, "checkin", _note_time)
+        sa.event.listen(engine, "checkout", _see_whether_it_lives)
         return engine
 
     def reader(self, engine: Engine) -> Lender:
@@ -135,6 +137,22 @@ def _begin(connection: Connection) -> None:
     # A claim lost with the power leaves a queued task and a dead worker, so it does not wait for the disk.
     if connection.get_execution_options().get("rxsql_begin") == "fast":
         connection.exec_driver_sql("SET LOCAL synchronous_commit TO OFF")
+
+
+def _note_time(_connection: Any, record: Any) -> None:
+    record.info["used_at"] = time.monotonic()
+
+
+def _see_whether_it_lives(connection: Any, record: Any, _proxy: Any) -> None:
+    """Have a connection replaced that was lost while nobody used it; one that just was in use need not be asked."""
+    used_at = record.info.get("used_at")
+    if used_at is not None and time.monotonic() - used_at > _TRUSTED_SECONDS:
+        import psycopg  # noqa: PLC0415
+
+        try:
+            connection.execute("SELECT 1")
+        except psycopg.Error as error:
+            raise sa.exc.DisconnectionError from error
 
 
 class NotifyWakeup:
@@ -205,5 +223,12 @@ class NotifyWakeup:
         return True
 
     def close(self) -> None:
-        """Give the connection back to the server."""
-        self._lose()
+        """Let others have the connection, which listens no more: the server would keep for it what nobody reads."""
+        if self._connection is None:
+            return
+        try:
+            self._connection.exec_driver_sql("UNLISTEN rxsql")
+            self._connection.close()
+        except sa.exc.DBAPIError:
+            self._lose()
+        self._raw = self._connection = None
