@@ -186,6 +186,28 @@ def test_wakeup_without_inotify_polls(store_path, store, monkeypatch):
     wakeup.close()
 
 
+def test_wakeup_looks_soon_after_a_write_that_came_before(store_path, store, monkeypatch):
+    """Somebody wrote, and commits only after the wait has begun; nothing tells of that, so the looks are close."""
+    wakeup = store.wakeup()
+    assert wakeup.wait(0) is False
+    other = sqlite3.connect(store_path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    pauses = []
+
+    def select(_read, _write, _error, seconds):
+        pauses.append(seconds)
+        if len(pauses) == 5:
+            other.execute("UPDATE schema_version SET version = version")
+            other.execute("COMMIT")
+        return [], [], []
+
+    monkeypatch.setattr(filewakeup.select, "select", select)
+    assert wakeup.wait(10) is True
+    assert len(pauses) == 5 and max(pauses) < 0.001
+    other.close()
+    wakeup.close()
+
+
 def _submit_elsewhere(path: Path) -> None:
     other = connect(str(path))
     submit(other, "elsewhere")

@@ -56,21 +56,25 @@ class FileWakeup:
     def wait(self, seconds: float) -> bool:
         """Wait for somebody else's commit, at most `seconds`.
 
-        The log is written before the commit can be seen, so after a write the look is repeated, with growing pauses.
+        The log is written before the commit can be seen, so after a write the look is repeated, with growing pauses:
+        also after one before this call, whose commit may be on its way.
         """
         end = time.monotonic() + seconds
-        pause = _FIRST_PAUSE if self._watch is None else _LAST_PAUSE
-        self.drain()  # what was written so far has been committed, mostly
+        pause, hinted = _FIRST_PAUSE, False
+        self.drain()
         while not self.changed():
             left = end - time.monotonic()
             if left <= 0:
                 return False
-            if self._watch is None or pause < _LAST_PAUSE:  # not woken by each page that is written
+            if self._watch is None or hinted:  # not woken by each page that is written
                 time.sleep(min(left, pause))
+                hinted = pause < _LAST_PAUSE
                 pause = min(_LAST_PAUSE, pause * _GROWTH)
-            elif select.select([self._watch], [], [], min(left, _LONGEST_PAUSE))[0]:
+            elif select.select([self._watch], [], [], min(left, pause))[0]:
                 self.drain()
-                pause = _FIRST_PAUSE
+                pause, hinted = _FIRST_PAUSE, True
+            else:
+                pause = min(_LONGEST_PAUSE, pause * _GROWTH)
         return True
 
     def drain(self) -> None:
