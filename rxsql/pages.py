@@ -77,12 +77,12 @@ class Spool:
         data = _packed(page)
         if self._file is None and self._size + len(data) > _IN_MEMORY:
             self._file = Descriptor.temporary()
-            _write(self._file.fd, self._small)
+            write_all(self._file.fd, self._small)
             self._small.clear()
         if self._file is None:
             self._small += data
         else:
-            _write(self._file.fd, data)
+            write_all(self._file.fd, data)
         self._size += len(data)
 
     def __len__(self) -> int:
@@ -139,7 +139,8 @@ def _pages(read: Callable[[int, int], bytes], end: int) -> Iterator[Page]:
         yield Page(direction, number, row_count, *(text.decode(errors="replace") for text in texts))
 
 
-def _write(fd: int, data: bytes | bytearray) -> None:
+def write_all(fd: int, data: bytes | bytearray | memoryview) -> None:
+    """Write to a file, in as many calls as it takes: one writes no more than 2 GB."""
     view = memoryview(data)
     while view:
         view = view[os.write(fd, view) :]

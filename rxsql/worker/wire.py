@@ -17,7 +17,7 @@ import tempfile
 from dataclasses import dataclass
 from typing import IO
 
-from rxsql.pages import Descriptor, Spool
+from rxsql.pages import Descriptor, Spool, write_all
 
 INLINE = 64 * 1024  # larger bodies travel as a file
 _LARGEST = INLINE + 4096
@@ -104,9 +104,8 @@ def send_text(sock: socket.socket, kind: bytes, text: str) -> None:
 
 def _send(sock: socket.socket, head: bytes, *parts: bytes | memoryview | Spool) -> None:
     for part in parts:
-        if (
-            isinstance(part, Spool) and part.file is not None
-        ):  # a table, of a run that went well: all others are empty
+        # A large table is of a run that went well: all other parts are empty.
+        if isinstance(part, Spool) and part.file is not None:
             socket.send_fds(sock, [b"\2" + head], [part.file.fd])
             return
     body = [part.data if isinstance(part, Spool) else part for part in parts]
@@ -115,7 +114,7 @@ def _send(sock: socket.socket, head: bytes, *parts: bytes | memoryview | Spool) 
         return
     with _scratch_file() as file:
         for part in body:
-            _write(file, part)
+            write_all(file.fileno(), part)
         socket.send_fds(sock, [b"\1" + head], [file.fileno()])
 
 
@@ -123,12 +122,6 @@ def _scratch_file() -> IO[bytes]:
     if _HAS_MEMFD:
         return os.fdopen(os.memfd_create("rxsql", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING), "r+b", buffering=0)
     return tempfile.TemporaryFile(buffering=0)
-
-
-def _write(file: IO[bytes], part: bytes | memoryview) -> None:
-    left = memoryview(part)
-    while left:  # one call writes no more than 2 GB
-        left = left[file.write(left) :]
 
 
 @dataclass(slots=True)

@@ -45,9 +45,8 @@ MOUNTS = Path("/proc/self/mounts")
 OLDEST = (3, 38, 0)
 # Twice SQLite's own: values of megabytes take half the work, and a commit of small ones hardly more.
 _PAGE_BYTES = 8192
-_CACHE_KIB = (
-    16_384  # at most; what does not fit is written before its transaction ends, page by page and slowly
-)
+# At most; what does not fit is written before its transaction ends, page by page and slowly.
+_CACHE_KIB = 16_384
 _SYNCHRONOUS = {"full": "FULL", "normal": "NORMAL"}
 
 
