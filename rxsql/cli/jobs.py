@@ -183,6 +183,7 @@ def status(job_id: JobId, as_json: AsJson = False, store: StoreName = None) -> N
 def _print_job(
     store: "Store", job: "Job", tasks: dict[str, int], workers: list[str], died: "list[Crash]"
 ) -> None:
+    needed = f", Python {job.python}" if job.python else ""  # a job that SQL submitted runs on any
     fields: list[tuple[str, str | Text]] = [
         ("job", job.job_id),
         ("function", job.name),
@@ -191,7 +192,7 @@ def _print_job(
         ("tasks", ", ".join(f"{count} {state}" for state, count in tasks.items())),
         ("error", job.error or ""),
         *crashes.fields(died),
-        ("submitted", f"{_moment(job.created_at)} by {job.submitted_by}, Python {job.python}"),
+        ("submitted", f"{_moment(job.created_at)} by {job.submitted_by}{needed}"),
         ("started", _moment(job.started_at)),
         (
             "ended",

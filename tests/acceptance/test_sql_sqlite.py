@@ -180,6 +180,15 @@ def rxsql(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def test_status_of_a_job_that_sql_submitted(
+    connection: sqlite3.Connection, store_path: Path, tmp_path: Path
+) -> None:
+    """It says who submitted it, and names no version of Python: it runs on any."""
+    connection.execute("INSERT INTO submit_script (job_id, script) VALUES ('mine', 'x = 1')")
+    shown = rxsql(tmp_path, "status", "mine", "--store", str(store_path)).stdout
+    assert " by sql\n" in shown and "Python" not in shown
+
+
 def test_publish_list_and_unpublish(store_path: Path, tmp_path: Path) -> None:
     """A function of a local module is published, replaced, listed and taken away from the command line."""
     (tmp_path / "scoring.py").write_text("def score(k):\n    return [k, k + 1]\n", encoding="utf-8")
