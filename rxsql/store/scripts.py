@@ -12,6 +12,7 @@ from rxsql.errors import PayloadError, StoreRefusedError
 from rxsql.kinds import script_digest
 from rxsql.pages import IN, Page, Spool
 from rxsql.settings import Settings
+from rxsql.store.inputtables import with_bodies
 from rxsql.store.retry import retried
 from rxsql.store.scripttables import frames, scripts
 from rxsql.store.tables import Key
@@ -129,12 +130,16 @@ def loopback_of(store: Store) -> str | None:
 
 
 def task_pages(store: Store, job_key: int, tasks: Sequence[int]) -> dict[int, Spool]:
-    """Return the input pages of tasks."""
+    """Return the input pages of tasks; nothing of a task whose rows are gone."""
     found: dict[int, Spool] = {}
+    lost: set[int] = set()
     for batch in _batches(_list(store, _LIST_OF_TASKS, job_key, IN, tasks=list(tasks))):
         for task, page in _read(store, job_key, IN, batch):
-            found.setdefault(task, Spool()).add(page)
-    return found
+            if page.body:
+                found.setdefault(task, Spool()).add(page)
+            else:
+                lost.add(task)
+    return {task: spool for task, spool in found.items() if task not in lost}
 
 
 def fetch_pages(store: Store, job_key: int, direction: str) -> Iterator[tuple[int, Page]]:
@@ -164,16 +169,18 @@ def _batches(listed: Sequence[Any]) -> Iterator[list[Any]]:
 
 def _read(store: Store, job_key: int, direction: str, batch: Sequence[Any]) -> list[tuple[int, Page]]:
     bounds = {
+        "job_key": job_key,
         "first_task": batch[0].task,
         "first_page": batch[0].page,
         "last_task": batch[-1].task,
         "last_page": batch[-1].page,
     }
     with store.read() as connection:
-        rows = connection.execute(_PAGES, {"job_key": job_key, "direction": direction, **bounds})
-        return [
+        rows = connection.execute(_PAGES, {"direction": direction, **bounds}).all()
+        pages = [
             (row.task, Page(row.direction, row.page, row.row_count, row.header, row.body)) for row in rows
         ]
+        return with_bodies(connection, store, bounds, pages)
 
 
 def abandoned_jobs(store: Store, silent_seconds: float) -> list[int]:

@@ -88,6 +88,7 @@ GRANT DELETE ON rx.crash_rows TO rx_worker;
 GRANT DELETE ON rx.scripts TO rx_worker;
 GRANT DELETE ON rx.frames TO rx_worker;
 GRANT DELETE ON rx.waiters TO rx_worker;
+GRANT EXECUTE ON rx.read_input TO rx_worker;
 GO
 
 -- Who publishes decides what callers run.
@@ -112,6 +113,7 @@ GRANT EXECUTE ON rx.cancel_job TO rx_caller;
 GRANT EXECUTE ON rx.cleanup_job TO rx_caller;
 GRANT EXECUTE ON rx.sp_execute_external_script TO rx_scripter;
 GRANT EXECUTE ON rx.submit_script TO rx_scripter;
+GRANT EXECUTE ON rx.store_script TO rx_scripter;
 GRANT EXECUTE ON rx.wait_for_job TO rx_scripter;
 GRANT EXECUTE ON rx.fetch_result TO rx_scripter;
 GRANT EXECUTE ON rx.fetch_parameters TO rx_scripter;

@@ -211,7 +211,8 @@ IF OBJECT_ID('rx.scripts', 'U') IS NULL
 GO
 
 -- Tables as pages of JSON, the same in every database: in before a run; out and param, the OUTPUT parameters,
--- after it. A header is an array of [name, type, size, scale], a body an array of rows.
+-- after it. A header is an array of [name, type, size, scale], a body an array of rows; without one, the rows
+-- stand in rx.input_<job_key>.
 IF OBJECT_ID('rx.frames', 'U') IS NULL
     CREATE TABLE rx.frames (
         job_key BIGINT NOT NULL,

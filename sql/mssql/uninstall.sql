@@ -15,10 +15,20 @@ DROP FUNCTION IF EXISTS rx.variant_as_text;
 DROP PROCEDURE IF EXISTS rx.add_values;
 DROP PROCEDURE IF EXISTS rx.get_value;
 DROP PROCEDURE IF EXISTS rx.sp_execute_external_script;
+DROP TRIGGER IF EXISTS rx.drop_input_tables;
+DROP PROCEDURE IF EXISTS rx.make_input_table;
+DROP PROCEDURE IF EXISTS rx.seal_input_table;
+DROP PROCEDURE IF EXISTS rx.remove_input_table;
+DROP PROCEDURE IF EXISTS rx.open_input_table;
+DROP PROCEDURE IF EXISTS rx.close_input_table;
+DROP PROCEDURE IF EXISTS rx.drop_input_table;
+DROP PROCEDURE IF EXISTS rx.add_input_table;
+DROP PROCEDURE IF EXISTS rx.read_input;
 DROP PROCEDURE IF EXISTS rx.describe_query;
 DROP PROCEDURE IF EXISTS rx.stage_input;
 DROP PROCEDURE IF EXISTS rx.column_list;
 DROP PROCEDURE IF EXISTS rx.submit_function;
+DROP PROCEDURE IF EXISTS rx.store_script;
 DROP PROCEDURE IF EXISTS rx.submit_script;
 DROP FUNCTION IF EXISTS rx.type_of;
 DROP PROCEDURE IF EXISTS rx.pause;
@@ -32,6 +42,14 @@ DROP VIEW IF EXISTS rx.job_progress;
 DROP VIEW IF EXISTS rx.crashes;
 DROP VIEW IF EXISTS rx.console;
 DROP VIEW IF EXISTS rx.tasks;
+GO
+
+DECLARE @inputs NVARCHAR(MAX) = (
+    SELECT STRING_AGG(CONCAT(CONVERT(NVARCHAR(MAX), N'DROP TABLE rx.'), QUOTENAME(name), N';'), N' ')
+    FROM sys.tables
+    WHERE schema_id = SCHEMA_ID('rx') AND name LIKE N'input[_][0-9]%'
+);
+EXEC sp_executesql @inputs;
 GO
 
 DROP TABLE IF EXISTS rx.published;

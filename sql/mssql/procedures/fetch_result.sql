@@ -123,7 +123,10 @@ BEGIN
     SELECT
         @width = COUNT(*),
         @paths = STRING_AGG(
-            CONCAT(CONVERT(NVARCHAR(MAX), N'c'), known.place, N' NVARCHAR(MAX) ''$[', known.place, N']'''),
+            CONCAT(
+                CONVERT(NVARCHAR(MAX), N'c'), known.place, N' ', types.json_type,
+                N' ''$[', known.place, N']'''
+            ),
             N', '
         ) WITHIN GROUP (ORDER BY known.place),
         @cells = STRING_AGG(

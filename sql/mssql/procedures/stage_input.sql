@@ -1,6 +1,6 @@
 -- Run a caller's query, with the caller's rights, and make pages of what it returns: rows of #rx_pages, a
--- table of the calling procedure. Values of parameters stand in its #rx_params.
--- Returns: @header, the columns as JSON.
+-- table of the calling procedure. Values of parameters stand in its #rx_params; the columns go into its
+-- #rx_script. What is more than one page goes into a table of its own, and the script is stored with it.
 
 IF OBJECT_ID('rx.describe_query', 'P') IS NOT NULL DROP PROCEDURE rx.describe_query;
 GO
@@ -56,14 +56,13 @@ CREATE PROCEDURE rx.stage_input
     @params NVARCHAR(MAX),
     @param_values NVARCHAR(MAX),
     @order_by NVARCHAR(MAX),
-    @partition_by NVARCHAR(MAX),
-    @header NVARCHAR(MAX) OUTPUT
+    @partition_by NVARCHAR(MAX)
 AS
 BEGIN
     SET NOCOUNT ON;
     DECLARE @problem NVARCHAR(2000), @columns NVARCHAR(MAX), @names NVARCHAR(MAX), @cells NVARCHAR(MAX);
     DECLARE @declared NVARCHAR(MAX), @keys NVARCHAR(MAX), @order NVARCHAR(MAX), @batch NVARCHAR(MAX);
-    DECLARE @size NVARCHAR(MAX);
+    DECLARE @size NVARCHAR(MAX), @header NVARCHAR(MAX);
     CREATE TABLE #rx_columns (
         place INT NULL, name NVARCHAR(128) NULL, type_name NVARCHAR(256) NULL, size INT NULL, scale INT NULL,
         error NVARCHAR(4000) NULL
@@ -139,17 +138,19 @@ BEGIN
         )
     FROM #rx_columns AS known
     CROSS APPLY rx.type_of(known.type_name, known.size, known.scale) AS types;
+    UPDATE #rx_script SET header = @header;
     EXEC rx.column_list @partition_by, N'@input_data_1_partition_by_columns', @keys OUTPUT;
     EXEC rx.column_list @order_by, N'@input_data_1_order_by_columns', @order OUTPUT;
 
-    -- Pages are of at most 10,000 rows; where columns may be of any length, also of about 4 MB of those.
+    -- Pages are of at most 10,000 rows; where columns may be of any length, also of about 4 MB of those. The
+    -- rows of several would take long to become JSON: they are stored as they are, while #rx_rows is there.
     -- A SELECT is run as it stands; what begins otherwise, as WITH does, where only a result set is expected.
     IF UPPER(LEFT(@query, 7)) NOT LIKE N'SELECT[^A-Z0-9_]'
         SET @query = CONCAT(N'EXEC (N''', REPLACE(CONCAT(@declared, @query), N'''', N''''''), N''')');
     SET @batch = CONCAT(
         N'SET NOCOUNT ON; ', @declared, N'
-        CREATE TABLE #rx_input (n INT IDENTITY (1, 1) NOT NULL PRIMARY KEY', @columns, N');
-        INSERT INTO #rx_input (', @names, N') ', @query, N';
+        CREATE TABLE #rx_rows (n INT IDENTITY (1, 1) NOT NULL PRIMARY KEY', @columns, N');
+        INSERT INTO #rx_rows (', @names, N') ', @query, N';
         CREATE TABLE #rx_numbered (
             task INT NOT NULL, page INT NOT NULL, place INT NOT NULL, n INT NOT NULL, PRIMARY KEY (task, page, place)
         );
@@ -163,19 +164,26 @@ BEGIN
                 SELECT n, ', COALESCE(N'DENSE_RANK() OVER (ORDER BY ' + @keys + N') - 1', N'0'), N' AS task,
                     ROW_NUMBER() OVER (ORDER BY ', COALESCE(@order + N', n', N'n'), N') AS place,
                     CONVERT(BIGINT, ', COALESCE(@size, N'0'), N') AS size
-                FROM #rx_input
+                FROM #rx_rows
             ) AS ranked
         ) AS measured;
-        INSERT INTO #rx_pages (task, page, row_count, body)
-        SELECT paged.task, paged.page, paged.row_count, (
-            SELECT ', @cells, N'
-            FROM #rx_numbered AS numbered
-            INNER JOIN #rx_input AS given ON numbered.n = given.n
-            WHERE numbered.task = paged.task AND numbered.page = paged.page
-            ORDER BY numbered.place
-            FOR JSON PATH
-        )
-        FROM (SELECT task, page, COUNT(*) AS row_count FROM #rx_numbered GROUP BY task, page) AS paged;'
+        IF (SELECT COUNT(*) FROM #rx_numbered) > 10000 OR EXISTS (SELECT 1 FROM #rx_numbered WHERE page > 0)
+        BEGIN
+            INSERT INTO #rx_pages (task, page, row_count, body)
+            SELECT task, page, COUNT(*), N'''' FROM #rx_numbered GROUP BY task, page;
+            EXEC rx.store_script;
+        END
+        ELSE
+            INSERT INTO #rx_pages (task, page, row_count, body)
+            SELECT paged.task, paged.page, paged.row_count, (
+                SELECT ', @cells, N'
+                FROM #rx_numbered AS numbered
+                INNER JOIN #rx_rows AS given ON numbered.n = given.n
+                WHERE numbered.task = paged.task AND numbered.page = paged.page
+                ORDER BY numbered.place
+                FOR JSON PATH
+            )
+            FROM (SELECT task, page, COUNT(*) AS row_count FROM #rx_numbered GROUP BY task, page) AS paged;'
     );
     EXEC sp_executesql @batch;
 END;
@@ -184,7 +192,7 @@ GO
 IF OBJECT_ID('rx.column_list', 'P') IS NOT NULL DROP PROCEDURE rx.column_list;
 GO
 
--- Names of columns, as the caller gave them, as those of #rx_input; #rx_columns is a table of the caller's.
+-- Names of columns, as the caller gave them, as those of #rx_rows; #rx_columns is a table of the caller's.
 CREATE PROCEDURE rx.column_list
     @given NVARCHAR(MAX),
     @parameter NVARCHAR(128),

@@ -25,7 +25,7 @@ AS
 BEGIN
     SET NOCOUNT ON;
     SET XACT_ABORT ON;
-    DECLARE @problem NVARCHAR(2000), @header NVARCHAR(MAX) = N'[]', @job_key BIGINT, @tasks INT;
+    DECLARE @problem NVARCHAR(2000);
     DECLARE @query NVARCHAR(MAX) = LTRIM(RTRIM(ISNULL(@input_data_1, N'')));
     WHILE @query <> N'' AND LEFT(@query, 1) IN (N' ', NCHAR(10), NCHAR(13), NCHAR(9))
         SET @query = STUFF(@query, 1, 1, N'');
@@ -51,6 +51,23 @@ BEGIN
     );
     CREATE TABLE #rx_pages (
         task INT NOT NULL, page INT NOT NULL, row_count INT NOT NULL, body NVARCHAR(MAX) NULL
+    );
+    CREATE TABLE #rx_script (
+        language NVARCHAR(128) NOT NULL,
+        script NVARCHAR(MAX) NOT NULL,
+        input_name NVARCHAR(128) NULL,
+        output_name NVARCHAR(128) NULL,
+        header NVARCHAR(MAX) NOT NULL,
+        num_tasks INT NULL,
+        is_waiting BIT NULL,
+        job_id NVARCHAR(128) NULL,
+        job_key BIGINT NULL
+    );
+    INSERT INTO #rx_script (
+        language, script, input_name, output_name, header, num_tasks, is_waiting, job_id
+    )
+    VALUES (
+        @language, @script, @input_data_1_name, @output_data_1_name, N'[]', @num_tasks, @is_waiting, @job_id
     );
     INSERT INTO #rx_params (ordinal, name, declaration, is_output, is_binary, cell)
     SELECT
@@ -82,47 +99,10 @@ BEGIN
             @params = @params,
             @param_values = @param_values,
             @order_by = @input_data_1_order_by_columns,
-            @partition_by = @input_data_1_partition_by_columns,
-            @header = @header OUTPUT;
+            @partition_by = @input_data_1_partition_by_columns;
     IF NOT EXISTS (SELECT 1 FROM #rx_pages)
         INSERT INTO #rx_pages (task, page, row_count, body) VALUES (0, 0, 0, N'[]');
-    SET @tasks = (SELECT MAX(task) + 1 FROM #rx_pages);
-
-    BEGIN TRANSACTION;
-    EXEC rx.add_job
-        @name = N'script', @kind = 'script', @python = '', @function_hash = '', @tasks = @tasks,
-        @num_tasks = @num_tasks, @job_key = @job_key OUTPUT, @job_id = @job_id OUTPUT;
-    INSERT INTO rx.scripts (job_key, language, script, input_name, output_name, params)
-    SELECT
-        @job_key AS job_key,
-        @language AS language,
-        @script AS script,
-        @input_data_1_name AS input_name,
-        @output_data_1_name AS output_name,
-        COALESCE(
-            (
-                SELECT
-                    given.name,
-                    given.declaration AS type,
-                    given.is_output AS output,
-                    given.cell AS value
-                FROM #rx_params AS given
-                ORDER BY given.ordinal
-                FOR JSON PATH, INCLUDE_NULL_VALUES
-            ), N'[]'
-        ) AS params;
-    INSERT INTO rx.frames (job_key, direction, task, page, row_count, header, body)
-    SELECT
-        @job_key AS job_key,
-        'in' AS direction,
-        task,
-        page,
-        row_count,
-        @header AS header,
-        body
-    FROM #rx_pages;
-    IF @is_waiting = 1
-        INSERT INTO rx.waiters (job_key) VALUES (@job_key);
-    COMMIT;
+    IF EXISTS (SELECT 1 FROM #rx_script WHERE job_key IS NULL) EXEC rx.store_script;
+    SET @job_id = (SELECT job_id FROM #rx_script);
 END;
 GO

@@ -1,7 +1,8 @@
 -- The one place that knows SQL Server's types: what a script may have, and how a value is written as text
 -- that loses nothing. What comes from a table goes into dynamic SQL only by this list.
 -- Returns: a row, or none for a type that has no place in a DataFrame: sql_type (as a column is declared),
--- cell (an expression of the placeholder {0} that JSON can hold), back (from text to the type).
+-- cell (an expression of the placeholder {0} that JSON can hold), fetched (one that drivers read without
+-- loss), json_type (as OPENJSON reads it), back (from json_type to the type).
 
 IF OBJECT_ID('rx.type_of', 'IF') IS NOT NULL DROP FUNCTION rx.type_of;
 GO
@@ -13,6 +14,8 @@ RETURN
 SELECT
     known.sql_type,
     known.cell,
+    known.fetched,
+    known.json_type,
     known.back
 FROM (
     SELECT
@@ -59,6 +62,18 @@ FROM (
                 THEN N'CONVERT(VARCHAR(MAX), CONVERT(VARBINARY(MAX), {0}), 2)'
             ELSE N'CONVERT(NVARCHAR(MAX), {0})'
         END AS cell,
+        CASE
+            -- Python has six digits of a second; some drivers know no offset, or have classes of their own.
+            WHEN @type = N'datetime2' AND @scale BETWEEN 0 AND 6 THEN N'{0}'
+            WHEN @type IN (N'time', N'datetime2', N'datetimeoffset') THEN N'CONVERT(NVARCHAR(40), {0}, 121)'
+            WHEN @type IN (N'uniqueidentifier', N'xml') THEN N'CONVERT(NVARCHAR(MAX), {0})'
+            ELSE N'{0}'
+        END AS fetched,
+        CASE
+            WHEN @type IN (N'bit', N'tinyint', N'smallint', N'int', N'bigint') THEN @type
+            WHEN @type IN (N'real', N'float') THEN N'float'
+            ELSE N'nvarchar(max)'
+        END AS json_type,
         CASE
             WHEN @type IN (N'binary', N'varbinary', N'image', N'timestamp', N'rowversion')
                 THEN N'CONVERT(VARBINARY(MAX), {0}, 2)'
