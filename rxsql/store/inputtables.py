@@ -7,6 +7,10 @@ from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+import sqlalchemy as sa
+
+from rxsql.errors import PayloadError, StoreUnreachableError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -31,10 +35,19 @@ def with_bodies(
         store: The store.
         bounds: The job's key, and the first and the last of the pages.
         pages: The pages, in their order.
+
+    Raises:
+        PayloadError: The table has other columns than it was made with.
     """
     if all(page.body for _, page in pages):
         return list(pages)
-    found = connection.execute(store.sql("read_input"), dict(bounds)).all()
+    try:
+        found = connection.execute(store.sql("read_input"), dict(bounds)).all()
+    except sa.exc.DBAPIError as error:
+        said = store.dialect.translate(error)
+        if isinstance(said, StoreUnreachableError):
+            raise
+        raise PayloadError(f"The script's input cannot be read any more. {said}") from error
     rows = {
         key: [tuple(row[2:]) for row in part] for key, part in groupby(found, lambda row: (row[0], row[1]))
     }

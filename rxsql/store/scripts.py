@@ -130,7 +130,11 @@ def loopback_of(store: Store) -> str | None:
 
 
 def task_pages(store: Store, job_key: int, tasks: Sequence[int]) -> dict[int, Spool]:
-    """Return the input pages of tasks; nothing of a task whose rows are gone."""
+    """Return the input pages of tasks; nothing of a task whose rows are gone.
+
+    Raises:
+        PayloadError: Somebody changed the table that they stand in; the job cannot be run.
+    """
     found: dict[int, Spool] = {}
     lost: set[int] = set()
     for batch in _batches(_list(store, _LIST_OF_TASKS, job_key, IN, tasks=list(tasks))):

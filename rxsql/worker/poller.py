@@ -152,6 +152,9 @@ class Poller:
                     item.job_key, f"The input cannot be handed on through {tempfile.gettempdir()}: {error}."
                 )
                 return 0, []
+            except PayloadError as error:
+                self.fail(item.job_key, str(error))
+                return 0, []
         return granted, [self._dispatch(item, task, apart.get(task.task)) for task in claimed]
 
     def _apart(self, item: WorkItem, wanted: list[int]) -> Mapping[int, bytes | Spool]:

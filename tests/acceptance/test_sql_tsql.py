@@ -7,174 +7,29 @@ three small procedures are replaced (tsql/babelfish.sql), and what it cannot sho
 
 from __future__ import annotations
 
-import datetime as dt
-import decimal
 import contextlib
-import os
 import re
-import signal
 import subprocess
 import sys
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import servers
 from conftest import wait_until
 from sqlscripts import blocks
 from support import scalar
+from tsqlserver import SCRIPTS, Answer, check_script, connection, cursor, is_babelfish, server, worker
 
 from rxsql.client.publishing import publish
-from rxsql.store import sqlfiles
-from rxsql.store.engine import Store, connect
-
-SCRIPTS = sorted(path for path in (Path(__file__).parent / "tsql").glob("*.sql") if path.stem != "babelfish")
-NAMES = {"Decimal": decimal.Decimal, "date": dt.date, "time": dt.time, "datetime": dt.datetime}
-
-
-@pytest.fixture(scope="module")
-def server(mssql_databases: Callable[[str], str]) -> Iterator[Store]:
-    """A database with the procedures, fitted to Babelfish where it is that."""
-    store = connect(mssql_databases("mssql"))
-    if "Babelfish" in str(scalar(store, "SELECT @@VERSION")):
-        fitted = (Path(__file__).parent / "tsql" / "babelfish.sql").read_text(encoding="utf-8")
-        with store.read() as connection:
-            for statement in sqlfiles.statements(fitted):
-                connection.exec_driver_sql(statement)
-    yield store
-    servers.clear(store)
-    store.close()
-
-
-@pytest.fixture(scope="module")
-def worker(server: Store) -> Iterator[None]:
-    """One worker for all, with pandas imported before it forks."""
-    environment = {
-        **os.environ,
-        "RXSQL_STORE": server.url,
-        "RXSQL_LEASE_SECONDS": "8",
-        "RXSQL_PRELOAD": "pandas",
-    }
-    process = subprocess.Popen(
-        [sys.executable, "-m", "rxsql.worker"], env=environment, stderr=subprocess.DEVNULL
-    )
-    yield
-    process.terminate()
-    process.send_signal(signal.SIGINT)  # two of a kind may arrive as one
-    process.wait(timeout=30)
-
-
-class Connection:
-    """A connection of the driver's own, in autocommit; a new one after what made the last one unusable."""
-
-    def __init__(self, server: Store) -> None:
-        self._server = server
-        self._raw: Any = None
-
-    def cursor(self) -> Any:
-        """Return a cursor, after removing what a script left behind."""
-        if self._raw is not None:
-            try:
-                return self._clean()
-            except Exception:
-                self.close()
-        self._raw = self._server._engine.raw_connection()
-        self._raw.driver_connection.autocommit = True
-        return self._clean()
-
-    def _clean(self) -> Any:
-        cursor = self._raw.driver_connection.cursor()
-        cursor.execute("IF @@TRANCOUNT > 0 ROLLBACK")
-        for table in ("#found", "#refused", "#mine"):
-            cursor.execute(f"DROP TABLE IF EXISTS {table}")
-        return cursor
-
-    def close(self) -> None:
-        self._raw.invalidate()
-        self._raw.close()
-
-
-@pytest.fixture(scope="module")
-def connection(server: Store) -> Iterator[Connection]:
-    """The connection that all scripts share."""
-    shared = Connection(server)
-    yield shared
-    shared.close()
-
-
-@pytest.fixture
-def cursor(connection: Connection) -> Any:
-    """A cursor."""
-    return connection.cursor()
-
-
-class Answer:
-    """All that a batch returned."""
-
-    def __init__(self, cursor: Any, sql: str, *values: Any) -> None:
-        self.messages: list[str] = []
-        self.columns: list[str] = []
-        self.rows: list[list[tuple[Any, ...]]] = []
-        cursor.execute(sql, *values)
-        while True:
-            self.messages += [re.sub(r"^(\[[^]]*\])+", "", text) for _, text in cursor.messages or ()]
-            if cursor.description:
-                self.columns.append(
-                    ", ".join(f"{name} {_kind(kind)}" for name, kind, *_ in cursor.description)
-                )
-                self.rows.append([tuple(row) for row in cursor.fetchall()])
-            if not cursor.nextset():
-                return
-
-
-def _kind(kind: type) -> str:
-    return "bytes" if kind is bytearray else kind.__name__
-
-
-def expected(text: str, word: str) -> list[str]:
-    return re.findall(rf"^-- {word}: (.*)$", text, re.MULTILINE)
-
-
-@pytest.fixture(scope="module")
-def is_babelfish(server: Store) -> bool:
-    return "Babelfish" in str(scalar(server, "SELECT @@VERSION"))
+from rxsql.store.engine import Store
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
 def test_a_script_does_what_it_says(path: Path, worker: None, cursor: Any, is_babelfish: bool) -> None:
     """The script's result sets have the values and types, and its error the number and words, that it names."""
-    text = path.read_text(encoding="utf-8")
-    if is_babelfish and (reason := expected(text, "skip on Babelfish")):
-        pytest.skip(f"Babelfish {reason[0]}")
-    if error := expected(text, "error"):
-        with pytest.raises(Exception) as raised:
-            Answer(cursor, text)
-        _, number, words = re.fullmatch(r"((\d{5}) )?(.*)", error[0]).groups()
-        said = str(raised.value)
-        assert number is None or f"({number})" in said
-        assert any(word in said.replace("\\n", "\n").replace("\\'", "'") for word in words.split("|")), said
-        return
-    answer = Answer(cursor, text)
-    assert answer.columns == expected(text, "columns")
-    assert answer.rows == [eval(rows, NAMES) for rows in expected(text, "rows")]
-    for messages in expected(text, "messages"):
-        assert answer.messages == eval(messages)
-
-
-def test_many_rows_keep_their_order(worker: None, cursor: Any) -> None:
-    """Rows of several pages go in by the order asked for, and come back in the order that the script leaves."""
-    cursor.execute("DROP TABLE IF EXISTS dbo.many")
-    cursor.execute("CREATE TABLE dbo.many (n INT NOT NULL)")
-    cursor.fast_executemany = True
-    cursor.executemany("INSERT INTO dbo.many (n) VALUES (?)", [(n,) for n in range(25_000)])
-    answer = Answer(
-        cursor,
-        "EXEC rx.sp_execute_external_script @language = N'Python', @script = N'OutputDataSet = InputDataSet', "
-        "@input_data_1 = N'SELECT n FROM dbo.many', @input_data_1_order_by_columns = N'n DESC'",
-    )
-    assert [n for (n,) in answer.rows[0]] == list(range(24_999, -1, -1))
+    check_script(path, cursor, is_babelfish)
 
 
 def test_a_published_function_is_called_with_json(

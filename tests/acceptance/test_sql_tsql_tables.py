@@ -1,0 +1,321 @@
+"""T-SQL on SQL Server: inputs of more than one page, which travel by a table of their own columns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import servers
+from conftest import wait_until
+from support import rows_of, scalar
+from tsqlserver import (
+    SCRIPTS,
+    Answer,
+    check_script,
+    connection,
+    cursor,
+    expected,
+    is_babelfish,
+    server,
+    worker,
+)
+
+from rxsql.store import install, jobs, sqlfiles
+from rxsql.store.engine import Store, connect
+
+ROWS = 12_000  # a page has 10,000
+WITH_INPUT = [
+    path
+    for path in SCRIPTS
+    if "@input_data_1 = N'" in (text := path.read_text(encoding="utf-8")) and not expected(text, "error")
+]
+ENDLESS = "import time; time.sleep(600)"
+
+
+@pytest.fixture(scope="module")
+def many(server: Store) -> str:
+    """A table with the numbers from 0, n, and their rest by three, g."""
+    numbers = "[" + ",".join(map(str, range(ROWS))) + "]"
+    with server.write() as connection:
+        connection.exec_driver_sql("CREATE TABLE dbo.numbers (n INT NOT NULL, g INT NOT NULL)")
+        connection.exec_driver_sql(
+            "INSERT INTO dbo.numbers (n, g) SELECT CONVERT(INT, value), CONVERT(INT, value) % 3 FROM OPENJSON(?)",
+            (numbers,),
+        )
+    return "SELECT n, g FROM dbo.numbers"
+
+
+def submit(cursor: Any, query: str, job_id: str, script: str = "OutputDataSet = InputDataSet") -> str:
+    """Submit a script, and return the name of its input's table."""
+    cursor.execute(
+        "DECLARE @job_id NVARCHAR(128) = ?; "
+        "EXEC rx.submit_script @script = ?, @input_data_1 = ?, @job_id = @job_id OUTPUT",
+        job_id,
+        script,
+        query,
+    )
+    while cursor.nextset():
+        pass
+    return f"rx.input_{cursor.execute('SELECT job_key FROM rx.jobs WHERE job_id = ?', job_id).fetchval()}"
+
+
+def exists(cursor: Any, table: str) -> bool:
+    return cursor.execute("SELECT OBJECT_ID(?, 'U')", table).fetchval() is not None
+
+
+def ended(server: Store, job_id: str) -> tuple[str, str]:
+    """Wait for a job's end, and return its status and error."""
+    where = f"FROM rx.jobs WHERE job_id = '{job_id}'"
+    wait_until(lambda: scalar(server, f"SELECT status {where}") not in ("queued", "running"), seconds=60)
+    return rows_of(server, f"SELECT status, error {where}")[0]
+
+
+@pytest.fixture(scope="module")
+def no_pages(server: Store, worker: None) -> Iterator[None]:
+    """Every input that has a row travels by a table, as if a page had room for none."""
+    text = (sqlfiles.sql_root() / "mssql" / "procedures" / "stage_input.sql").read_text(encoding="utf-8")
+    parts = [part for part in sqlfiles.statements(text) if "rx.stage_input" in part]
+    limit = "FROM #rx_numbered) > 10000 "
+
+    def make(changed: str) -> None:
+        with server.read() as connection:
+            for part in parts:
+                connection.exec_driver_sql(part.replace(limit, f"FROM #rx_numbered) > {changed} "))
+
+    assert "".join(parts).count(limit) == 1
+    make("0")
+    yield
+    make("10000")
+
+
+@pytest.mark.parametrize("path", WITH_INPUT, ids=lambda path: path.stem)
+def test_a_script_does_the_same_with_a_table(
+    path: Path, no_pages: None, cursor: Any, is_babelfish: bool
+) -> None:
+    """What a script returns is the same to the last type where its input comes by a table."""
+    check_script(path, cursor, is_babelfish)
+    assert exists(cursor, submit(cursor, "SELECT 1 AS a", f"witness-{path.stem}", ENDLESS))
+    cursor.execute(f"EXEC rx.cleanup_job N'witness-{path.stem}'")
+
+
+EVERY_TYPE = """
+SELECT * FROM (
+    SELECT
+        CAST(1 AS BIT) AS a_bit, CAST(255 AS TINYINT) AS tiny, CAST(-32768 AS SMALLINT) AS small,
+        CAST(-2147483648 AS INT) AS whole, CAST(9223372036854775807 AS BIGINT) AS big,
+        CAST(0.1 AS REAL) AS about, CAST(-1.7976931348623157e308 AS FLOAT) AS far,
+        CAST(-0.000001 AS DECIMAL(38, 10)) AS fine, CAST(-922337203685477.5808 AS MONEY) AS money,
+        CAST(214748.3647 AS SMALLMONEY) AS change, CAST('0001-01-01' AS DATE) AS day,
+        CAST('23:59:59.123456' AS TIME(6)) AS clock, CAST('1999-12-31 23:59:59.997' AS DATETIME) AS old,
+        CAST('2020-02-29 12:34:00' AS SMALLDATETIME) AS older,
+        CAST('2020-01-02 03:04:05.123456' AS DATETIME2(6)) AS moment,
+        CAST('2020-01-02 03:04:05.123456 +05:30' AS DATETIMEOFFSET(6)) AS zoned,
+        CAST('01234567-89AB-CDEF-0123-456789ABCDEF' AS UNIQUEIDENTIFIER) AS id,
+        CAST(N'ü 😀 "\\' AS NVARCHAR(20)) AS words, CAST('ab' AS CHAR(4)) AS padded,
+        CAST(0x00FF AS VARBINARY(10)) AS raw, CAST('<a>1</a>' AS XML) AS tree
+    UNION ALL
+    SELECT
+        NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+        NULL, NULL, NULL
+) AS given
+CROSS JOIN dbo.numbers
+"""
+SEEN = (
+    "[(True, 255.0, -32768.0, -2147483648.0, 9223372036854775807, 0.10000000149011612, -1.7976931348623157e+308, "
+    "Decimal('-0.0000010000'), Decimal('-922337203685477.5808'), Decimal('214748.3647'), datetime.date(1, 1, 1), "
+    "datetime.time(23, 59, 59, 123456), Timestamp('1999-12-31 23:59:59.997000'), "
+    "Timestamp('2020-02-29 12:34:00'), Timestamp('2020-01-02 03:04:05.123456'), "
+    "Timestamp('2020-01-02 03:04:05.123456+0530', tz='UTC+05:30'), '01234567-89AB-CDEF-0123-456789ABCDEF', "
+    "'ü 😀 \"\\\\', 'ab  ', b'\\x00\\xff', '<a>1</a>')]"
+)
+LOOK = """
+rows = list(InputDataSet.drop(columns=["n", "g"]).itertuples(index=False, name=None))
+seen = {repr(row): row for row in rows if row[0] is not None}
+nothing = {str(row) for row in rows if row[0] is None}
+print(list(seen.values()))
+print(len(nothing), InputDataSet.isna().sum().eq(len(InputDataSet) // 2).sum())
+print(len(rows))
+"""
+
+
+def test_every_type_goes_in(many: str, worker: None, cursor: Any) -> None:
+    """Each type's values, its NULLs too, are in the script what they are by pages."""
+    answer = Answer(
+        cursor,
+        f"EXEC rx.sp_execute_external_script @language = N'Python', @script = N'{LOOK}', "
+        f"@input_data_1 = N'{EVERY_TYPE.replace(chr(39), chr(39) * 2)}'",
+    )
+    assert answer.messages == [SEEN, "1 21", str(2 * ROWS)]
+
+
+def test_many_rows_keep_their_order(many: str, worker: None, cursor: Any) -> None:
+    """Rows of several pages go in by the order asked for, and come back in the order that the script leaves."""
+    answer = Answer(
+        cursor,
+        "EXEC rx.sp_execute_external_script @language = N'Python', @script = N'OutputDataSet = InputDataSet', "
+        f"@input_data_1 = N'{many}', @input_data_1_order_by_columns = N'n DESC'",
+    )
+    assert answer.rows[0] == [(n, n % 3) for n in reversed(range(ROWS))]
+
+
+def test_each_partition_has_its_rows(many: str, worker: None, cursor: Any) -> None:
+    """A run has the rows of its partition from the common table, in their order, and no others."""
+    answer = Answer(
+        cursor,
+        "EXEC rx.sp_execute_external_script @language = N'Python', @script = N'"
+        'OutputDataSet = InputDataSet.agg([len, "min", "max"]).T.assign(first=InputDataSet.n[0]).head(1)\', '
+        f"@input_data_1 = N'{many}', @input_data_1_order_by_columns = N'n DESC', "
+        "@input_data_1_partition_by_columns = N'g'",
+    )
+    third = ROWS // 3
+    assert answer.rows[0] == [(third, g, ROWS - 3 + g, ROWS - 3 + g) for g in range(3)]
+
+
+def test_values_that_fill_pages_go_by_a_table(server: Store, worker: None, cursor: Any) -> None:
+    """A few rows that are more than 4 MB stand in a table, in as many pages as that takes, and come in whole."""
+    query = "SELECT n, REPLICATE(CAST(N'ü' AS NVARCHAR(MAX)), 1000000) AS wide FROM (VALUES (1), (2), (3), (4)) AS g(n)"
+    table = submit(
+        cursor, query, "wide", "print(InputDataSet.wide.str.len().tolist(), set(InputDataSet.wide[3]))"
+    )
+    pages = cursor.execute(
+        "SELECT page, row_count, body FROM rx.frames WHERE job_key = ? ORDER BY page",
+        table.rpartition("_")[2],
+    ).fetchall()
+    assert len(pages) > 1
+    assert sum(rows for _, rows, _ in pages) == 4
+    assert {body for *_, body in pages} == {""}
+    assert ended(server, "wide") == ("finished", None)
+    told = scalar(server, "SELECT text FROM rx.console WHERE job_id = 'wide'")
+    assert told == "[1000000, 1000000, 1000000, 1000000] {'ü'}"
+
+
+def test_the_table_goes_with_its_transaction(many: str, cursor: Any) -> None:
+    """A submission that is rolled back leaves neither job nor table; one that is committed leaves both."""
+    cursor.execute("BEGIN TRANSACTION")
+    table = submit(cursor, many, "undone", ENDLESS)
+    assert exists(cursor, table)
+    cursor.execute("ROLLBACK")
+    assert not exists(cursor, table)
+    assert cursor.execute("SELECT COUNT(*) FROM rx.jobs WHERE job_id = 'undone'").fetchval() == 0
+    cursor.execute("BEGIN TRANSACTION")
+    table = submit(cursor, many, "done", ENDLESS)
+    cursor.execute("COMMIT")
+    assert exists(cursor, table)
+    cursor.execute("EXEC rx.cleanup_job N'done'")
+
+
+def _expire(server: Store, job_id: str) -> None:
+    jobs.cancel(server, job_id)
+    jobs.purge_expired(server, retention_seconds=0, tombstone_seconds=3600)
+
+
+@pytest.mark.parametrize(
+    "remove",
+    [
+        lambda _, job_id, cursor: cursor.execute("EXEC rx.cancel_job ?", job_id),
+        lambda _, job_id, cursor: cursor.execute("EXEC rx.cleanup_job ?", job_id),
+        lambda server, job_id, _: jobs.cancel(server, job_id),
+        lambda server, job_id, _: jobs.purge(server, job_id),
+        lambda server, job_id, _: _expire(server, job_id),
+    ],
+    ids=["rx.cancel_job", "rx.cleanup_job", "cancel", "purge", "expire"],
+)
+def test_what_removes_a_job_removes_its_table(
+    remove: Callable[[Store, str, Any], Any], server: Store, many: str, cursor: Any, request: Any
+) -> None:
+    """Whoever cancels or purges a job drops its table, and no other job's."""
+    job_id = request.node.callspec.id
+    table = submit(cursor, many, job_id, ENDLESS)
+    other = submit(cursor, many, f"beside-{job_id}", ENDLESS)
+    assert exists(cursor, table)
+    remove(server, job_id, cursor)
+    assert not exists(cursor, table)
+    assert exists(cursor, other)
+    cursor.execute("EXEC rx.cleanup_job ?", f"beside-{job_id}")
+    assert not exists(cursor, other)
+
+
+def test_a_removal_that_is_rolled_back_removes_nothing(many: str, cursor: Any) -> None:
+    """The table is dropped in the transaction that removes the pages: both are there, or neither is."""
+    table = submit(cursor, many, "kept", ENDLESS)
+    cursor.execute("BEGIN TRANSACTION")
+    cursor.execute("DELETE FROM rx.frames WHERE job_key = ?", table.rpartition("_")[2])
+    assert not exists(cursor, table)
+    cursor.execute("ROLLBACK")
+    assert cursor.execute(f"SELECT COUNT(*) FROM {table}").fetchval() == ROWS
+    cursor.execute("EXEC rx.cleanup_job N'kept'")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("DROP TABLE {table}", "input was deleted"),
+        ("DELETE FROM {table} WHERE n = 11000", "input was deleted"),
+        ("ALTER TABLE {table} DROP COLUMN c0", "cannot be read"),
+    ],
+    ids=["dropped", "a row deleted", "a column dropped"],
+)
+def test_a_table_changed_by_hand_fails_its_job_only(
+    change: str, words: str, server: Store, many: str, worker: None, cursor: Any, request: Any
+) -> None:
+    """A job whose table vanished, or was changed, fails with a sentence; the worker goes on with the next."""
+    job_id = request.node.callspec.id.replace(" ", "-")
+    cursor.execute("BEGIN TRANSACTION")
+    table = submit(cursor, many, job_id)
+    cursor.execute(change.format(table=table))
+    cursor.execute("COMMIT")
+    status, error = ended(server, job_id)
+    assert status == "failed"
+    assert words in error
+    submit(cursor, many, f"after-{job_id}")
+    assert ended(server, f"after-{job_id}") == ("finished", None)
+    for name in (job_id, f"after-{job_id}"):
+        cursor.execute("EXEC rx.cleanup_job ?", name)
+    assert not exists(cursor, table)
+
+
+def test_uninstalling_removes_the_tables(mssql_server: str, is_babelfish: bool) -> None:
+    """uninstall.sql leaves no table of an input."""
+    script = (sqlfiles.sql_root() / "mssql" / "uninstall.sql").read_text(encoding="utf-8")
+    with servers.database(mssql_server, "mssql") as name:
+        store = connect(name)
+        install.install(store)
+        with store.read() as connection:
+            connection.exec_driver_sql('EXEC rx.open_input_table 7, N\'[["a", "int", 4, 0]]\'')
+            assert scalar(store, "SELECT COUNT(*) FROM rx.input_7") == 0
+            for statement in sqlfiles.statements(script):
+                connection.exec_driver_sql(statement)
+        assert scalar(store, "SELECT COUNT(*) FROM sys.tables WHERE name LIKE 'input%'") == 0
+        assert scalar(store, "SELECT SCHEMA_ID('rx')") is None
+        store.close()
+
+
+def test_prints_arrive_while_a_script_runs(server: Store, worker: None, cursor: Any, tmp_path: Path) -> None:
+    """What a waiting call does at each look shows the lines since the last one, and the job still running."""
+    script = "import os, time\nfor n in range(2):\n    print('line', n)\n"
+    script += f"    while not os.path.exists({str(tmp_path)!r} + '/%d' % n):\n        time.sleep(0.01)\n"
+    Answer(
+        cursor,
+        "DECLARE @job_id NVARCHAR(128) = N'prints'; EXEC rx.submit_script @script = ?, @job_id = @job_id OUTPUT",
+        script,
+    )
+    after = 0
+
+    def look() -> tuple[list[str], str]:
+        nonlocal after
+        answer = Answer(
+            cursor,
+            "DECLARE @after BIGINT = ?, @status VARCHAR(16); "
+            "EXEC rx.look_at_job N'prints', @after OUTPUT, @status OUTPUT; SELECT @after, @status",
+            after,
+        )
+        ((after, status),) = answer.rows[0]
+        return answer.messages, status
+
+    for n in range(2):
+        assert wait_until(lambda: (found := look())[0] and found) == ([f"line {n}"], "running")
+        (tmp_path / str(n)).touch()
+    assert ended(server, "prints") == ("finished", None)
+    assert look() == ([], "finished")
