@@ -1,6 +1,7 @@
 -- Remove rxsql from this database: all jobs and results, the views and tables, schema rx and its roles.
 -- Users stay; take them out of the roles first.
 
+DROP PROCEDURE IF EXISTS rx.fail;
 DROP PROCEDURE IF EXISTS rx.add_job;
 DROP FUNCTION IF EXISTS rx.own_job;
 DROP PROCEDURE IF EXISTS rx.drop_stored;

@@ -109,6 +109,19 @@ def test_ordinary_users_run_what_their_role_is_for(
             assert Answer(scripter, script).rows == [[(1,)]]
             with pytest.raises(Exception, match="permission"):
                 Answer(scripter, "SELECT * FROM rx.frames")
+            many = "SELECT TOP (12000) a.column_id FROM sys.all_columns AS a CROSS JOIN sys.all_columns AS b"
+            assert Answer(scripter, f"{script}, @input_data_1 = N'{many}'").rows == [[(1,)]]
+            table = _endless(scripter, server, many)
+            for refused in (
+                f"SELECT * FROM {table}",
+                f"INSERT INTO {table} (task, page, place, n) VALUES (9, 9, 9, 9)",
+                f"DROP TABLE {table}",
+                "EXEC rx.drop_input_table 1",
+            ):
+                with pytest.raises(Exception, match="permission"):
+                    Answer(scripter, refused)
+            Answer(scripter, "EXEC rx.cleanup_job N'of-a-scripter'")
+            assert scalar(server, f"SELECT OBJECT_ID('{table}')") is None
             cursor.execute("DROP TABLE IF EXISTS dbo.secrets; CREATE TABLE dbo.secrets (x INT)")
             with pytest.raises(Exception, match="permission"):
                 Answer(scripter, f"{script}, @input_data_1 = N'SELECT * FROM dbo.secrets'")
@@ -118,6 +131,18 @@ def test_ordinary_users_run_what_their_role_is_for(
         for name in names.values():
             cursor.execute(f"DROP USER {name}")
             cursor.execute(f"DROP LOGIN {name}")
+
+
+def _endless(scripter: Any, server: Store, query: str) -> str:
+    """Submit a script that does not end by itself, and return the name of its input's table."""
+    Answer(
+        scripter,
+        "DECLARE @job_id NVARCHAR(128) = N'of-a-scripter'; "
+        f"EXEC rx.submit_script @script = N'import time; time.sleep(600)', @input_data_1 = N'{query}', "
+        "@job_id = @job_id OUTPUT",
+    )
+    job_key = scalar(server, "SELECT job_key FROM rx.jobs WHERE job_id = 'of-a-scripter'")
+    return f"rx.input_{job_key}"
 
 
 @contextlib.contextmanager

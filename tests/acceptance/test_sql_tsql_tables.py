@@ -22,7 +22,7 @@ from tsqlserver import (
     worker,
 )
 
-from rxsql.store import install, jobs, sqlfiles
+from rxsql.store import install, jobs, scripts, sqlfiles
 from rxsql.store.engine import Store, connect
 
 ROWS = 12_000  # a page has 10,000
@@ -100,54 +100,87 @@ def test_a_script_does_the_same_with_a_table(
     cursor.execute(f"EXEC rx.cleanup_job N'witness-{path.stem}'")
 
 
-EVERY_TYPE = """
-SELECT * FROM (
-    SELECT
-        CAST(1 AS BIT) AS a_bit, CAST(255 AS TINYINT) AS tiny, CAST(-32768 AS SMALLINT) AS small,
-        CAST(-2147483648 AS INT) AS whole, CAST(9223372036854775807 AS BIGINT) AS big,
-        CAST(0.1 AS REAL) AS about, CAST(-1.7976931348623157e308 AS FLOAT) AS far,
-        CAST(-0.000001 AS DECIMAL(38, 10)) AS fine, CAST(-922337203685477.5808 AS MONEY) AS money,
-        CAST(214748.3647 AS SMALLMONEY) AS change, CAST('0001-01-01' AS DATE) AS day,
-        CAST('23:59:59.123456' AS TIME(6)) AS clock, CAST('1999-12-31 23:59:59.997' AS DATETIME) AS old,
-        CAST('2020-02-29 12:34:00' AS SMALLDATETIME) AS older,
-        CAST('2020-01-02 03:04:05.123456' AS DATETIME2(6)) AS moment,
-        CAST('2020-01-02 03:04:05.123456 +05:30' AS DATETIMEOFFSET(6)) AS zoned,
-        CAST('01234567-89AB-CDEF-0123-456789ABCDEF' AS UNIQUEIDENTIFIER) AS id,
-        CAST(N'ü 😀 "\\' AS NVARCHAR(20)) AS words, CAST('ab' AS CHAR(4)) AS padded,
-        CAST(0x00FF AS VARBINARY(10)) AS raw, CAST('<a>1</a>' AS XML) AS tree
-    UNION ALL
-    SELECT
-        NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-        NULL, NULL, NULL
-) AS given
-CROSS JOIN dbo.numbers
-"""
-SEEN = (
-    "[(True, 255.0, -32768.0, -2147483648.0, 9223372036854775807, 0.10000000149011612, -1.7976931348623157e+308, "
-    "Decimal('-0.0000010000'), Decimal('-922337203685477.5808'), Decimal('214748.3647'), datetime.date(1, 1, 1), "
-    "datetime.time(23, 59, 59, 123456), Timestamp('1999-12-31 23:59:59.997000'), "
-    "Timestamp('2020-02-29 12:34:00'), Timestamp('2020-01-02 03:04:05.123456'), "
-    "Timestamp('2020-01-02 03:04:05.123456+0530', tz='UTC+05:30'), '01234567-89AB-CDEF-0123-456789ABCDEF', "
-    "'ü 😀 \"\\\\', 'ab  ', b'\\x00\\xff', '<a>1</a>')]"
+EVERY_TYPE = (
+    "CREATE TABLE dbo.every_type (a_bit BIT, tiny TINYINT, small SMALLINT, whole INT, big BIGINT, about REAL, "
+    "far FLOAT, fine DECIMAL(38, 10), cash MONEY, change SMALLMONEY, day DATE, clock TIME(6), old DATETIME, "
+    "older SMALLDATETIME, moment DATETIME2(6), zoned DATETIMEOFFSET(6), id UNIQUEIDENTIFIER, words NVARCHAR(20), "
+    "padded CHAR(4), raw VARBINARY(10), tree XML)",
+    "INSERT INTO dbo.every_type (a_bit) VALUES (NULL)",
+    "INSERT INTO dbo.every_type VALUES (1, 255, -32768, -2147483648, 9223372036854775807, 0.1, "
+    "-1.7976931348623157e308, -0.000001, -922337203685477.5808, 214748.3647, '0001-01-01', '23:59:59.123456', "
+    "'1999-12-31 23:59:59.997', '2020-02-29 12:34:00', '2020-01-02 03:04:05.123456', "
+    "'2020-01-02 03:04:05.123456 +05:30', '01234567-89AB-CDEF-0123-456789ABCDEF', N'ü 😀 \"\\', 'ab', 0x00FF, "
+    "'<a>1</a>')",
 )
+
+
+@pytest.fixture(scope="module")
+def every_type(server: Store, many: str) -> str:
+    """A query for many rows with a column a type, in every other row NULL."""
+    with server.write() as connection:
+        for statement in EVERY_TYPE:
+            connection.exec_driver_sql(statement)
+    return f"SELECT * FROM dbo.every_type CROSS JOIN dbo.numbers WHERE n < {ROWS // 2}"
+
+
+SEEN = [
+    "True",
+    "255.0",
+    "-32768.0",
+    "-2147483648.0",
+    "9223372036854775807",
+    "0.10000000149011612",
+    "-1.7976931348623157e+308",
+    "Decimal('-0.0000010000')",
+    "Decimal('-922337203685477.5808')",
+    "Decimal('214748.3647')",
+    "datetime.date(1, 1, 1)",
+    "datetime.time(23, 59, 59, 123456)",
+    "Timestamp('1999-12-31 23:59:59.997000')",
+    "Timestamp('2020-02-29 12:34:00')",
+    "Timestamp('2020-01-02 03:04:05.123456')",
+    "Timestamp('2020-01-02 03:04:05.123456+0530', tz='UTC+05:30')",
+    "'01234567-89AB-CDEF-0123-456789ABCDEF'",
+    "'ü 😀 \"\\\\'",
+    "'ab  '",
+    "b'\\x00\\xff'",
+    "'<a>1</a>'",
+]
 LOOK = """
 rows = list(InputDataSet.drop(columns=["n", "g"]).itertuples(index=False, name=None))
 seen = {repr(row): row for row in rows if row[0] is not None}
+for row in seen.values():
+    for value in row:
+        print(repr(getattr(value, "item", lambda: value)()).encode().hex())
 nothing = {str(row) for row in rows if row[0] is None}
-print(list(seen.values()))
 print(len(nothing), InputDataSet.isna().sum().eq(len(InputDataSet) // 2).sum())
 print(len(rows))
 """
 
 
-def test_every_type_goes_in(many: str, worker: None, cursor: Any) -> None:
-    """Each type's values, its NULLs too, are in the script what they are by pages."""
+def test_every_type_goes_in(every_type: str, worker: None, cursor: Any) -> None:
+    """Each type's values, its NULLs too, are in the script without loss, in the type that is documented."""
     answer = Answer(
         cursor,
         f"EXEC rx.sp_execute_external_script @language = N'Python', @script = N'{LOOK}', "
-        f"@input_data_1 = N'{EVERY_TYPE.replace(chr(39), chr(39) * 2)}'",
+        f"@input_data_1 = N'{every_type}'",
     )
-    assert answer.messages == [SEEN, "1 21", str(2 * ROWS)]
+    assert [bytes.fromhex(line).decode() for line in answer.messages[:-2]] == SEEN
+    assert answer.messages[-2:] == ["1 21", str(ROWS)]
+
+
+def test_both_drivers_read_the_same(
+    every_type: str, server: Store, mssql_databases: Callable[[str], str], cursor: Any
+) -> None:
+    """Through mssql-python, a worker gets the same pages of a table as through pyodbc."""
+    other = connect(mssql_databases(servers.OTHER_DRIVER))
+    table = submit(cursor, every_type, "both-drivers", ENDLESS)
+    job_key = int(table.rpartition("_")[2])
+    pages = [list(scripts.task_pages(store, job_key, [0])[0]) for store in (server, other)]
+    other.close()
+    assert [page.row_count for page in pages[0]] == [10_000, ROWS - 10_000]
+    assert pages[0] == pages[1]
+    cursor.execute("EXEC rx.cleanup_job N'both-drivers'")
 
 
 def test_many_rows_keep_their_order(many: str, worker: None, cursor: Any) -> None:
@@ -286,7 +319,10 @@ def test_uninstalling_removes_the_tables(mssql_server: str, is_babelfish: bool) 
             connection.exec_driver_sql('EXEC rx.open_input_table 7, N\'[["a", "int", 4, 0]]\'')
             assert scalar(store, "SELECT COUNT(*) FROM rx.input_7") == 0
             for statement in sqlfiles.statements(script):
-                connection.exec_driver_sql(statement)
+                if not (
+                    is_babelfish and "DROP ROLE" in statement
+                ):  # which takes no role that has rights there
+                    connection.exec_driver_sql(statement)
         assert scalar(store, "SELECT COUNT(*) FROM sys.tables WHERE name LIKE 'input%'") == 0
         assert scalar(store, "SELECT SCHEMA_ID('rx')") is None
         store.close()
