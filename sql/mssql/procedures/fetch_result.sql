@@ -134,7 +134,17 @@ BEGIN
                 CONVERT(
                     NVARCHAR(MAX),
                     REPLACE(
-                        REPLACE(types.back, N'{0}', CONCAT(N'cells.c', known.place)), N'{1}', types.sql_type
+                        REPLACE(
+                            -- What is of the type already is only converted to lose its name.
+                            CASE
+                                WHEN types.json_type = types.sql_type AND known.name <> N'' THEN N'{0}'
+                                ELSE types.back
+                            END,
+                            N'{0}',
+                            CONCAT(N'cells.c', known.place)
+                        ),
+                        N'{1}',
+                        types.sql_type
                     )
                 ),
                 CASE WHEN known.name <> N'' THEN CONCAT(N' AS ', QUOTENAME(known.name)) END
