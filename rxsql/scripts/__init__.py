@@ -13,5 +13,8 @@ In `out` a row ends with its number in the table: T-SQL knows no other order of 
 header is an array of [name, type, length or precision, scale]. Cells that JSON numbers would spoil are text: decimal,
 times (ISO 8601) and binary (hexadecimal). NULL, NaN and infinity are null.
 
+An input from T-SQL of more than one page stands in a table of its own columns, rx.input_<job_key>; its pages in
+`frames` have no body, and the poller makes it of the table's rows.
+
 Supervisor and store move pages as text, a few at a time. Only child and client make DataFrames of them, with pandas.
 """

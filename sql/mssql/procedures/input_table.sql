@@ -179,10 +179,17 @@ BEGIN
     SET @batch = CONCAT(
         N'SELECT given.task, given.page, ', @cells, N'
         FROM ', @name, N' AS given
-        WHERE
-            given.task BETWEEN @first_task AND @last_task
-            AND (given.task > @first_task OR given.page >= @first_page)
-            AND (given.task < @last_task OR given.page <= @last_page)
+        WHERE ',
+        -- Most often pages of one task: these are found by the table's key, however many it has.
+        CASE
+            WHEN @first_task = @last_task
+                THEN N'given.task = @first_task AND given.page BETWEEN @first_page AND @last_page'
+            ELSE
+                N'given.task BETWEEN @first_task AND @last_task
+                AND (given.task > @first_task OR given.page >= @first_page)
+                AND (given.task < @last_task OR given.page <= @last_page)'
+        END,
+        N'
         ORDER BY given.task, given.page, given.place;'
     );
     EXEC sp_executesql
