@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from rxsql.pages import Spool
+    from rxsql.sections import Pieces
 
 LAST_LINES = 10  # of the console, to be shown where a process died
 
@@ -50,7 +51,7 @@ class NewTask:
 
     first_run: int
     run_count: int
-    input: bytes | None
+    input: bytes | Pieces | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,8 +217,7 @@ class Crash:
     """How a process ended that died while it ran user code: its black box.
 
     Args:
-        job_key: The job.
-        task: The task it was in, with its attempt.
+        task: The task of the job it was in, with its attempt.
         run: The run it was in.
         exit_code: What it exited with; None when a signal ended it.
         exit_signal: The signal's name; None when it exited.

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import struct
-import tempfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
+
+from rxsql.sections import Descriptor, write_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -26,22 +27,6 @@ class Page:
     row_count: int
     header: str
     body: str
-
-
-class Descriptor:
-    """A file without a name, which is gone with its last holder."""
-
-    def __init__(self, fd: int) -> None:
-        self.fd = fd
-
-    @classmethod
-    def temporary(cls) -> Self:
-        """Return a new file."""
-        with tempfile.TemporaryFile(buffering=0) as file:
-            return cls(os.dup(file.fileno()))
-
-    def __del__(self) -> None:
-        os.close(self.fd)
 
 
 class Spool:
@@ -137,13 +122,6 @@ def _pages(read: Callable[[int, int], bytes], end: int) -> Iterator[Page]:
             raise ValueError("this is no page")
         texts = (read(start, header), read(start + header, body))
         yield Page(direction, number, row_count, *(text.decode(errors="replace") for text in texts))
-
-
-def write_all(fd: int, data: bytes | bytearray | memoryview) -> None:
-    """Write to a file, in as many calls as it takes: one writes no more than 2 GB."""
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]
 
 
 def _read(fd: int, at: int, size: int) -> bytes:

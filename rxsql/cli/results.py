@@ -185,7 +185,7 @@ def _show(store: "Store", job: "Job", run: int | None, *, as_json: bool) -> int:
 
 def _fetch(store: "Store", job: "Job", run: int | None) -> "Iterator[Result]":
     from rxsql.client.collecting import Reader, each_outcome
-    from rxsql.store.jobs import fetch_outcomes
+    from rxsql.store.outputs import fetch_outcomes
 
     if job.kind is not JobKind.FUNCTION and job.status is RxRemoteJobStatus.FINISHED:
         from rxsql.client.scripts import tables_of_runs

@@ -9,7 +9,7 @@ from rxsql import payload
 from rxsql.errors import FailedRunsWarning, RunError, SignatureError
 from rxsql.payload import signing
 from rxsql.settings import Settings
-from rxsql.store import jobs
+from rxsql.store import outputs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -87,7 +87,7 @@ def each_outcome(store: Store, job: Job) -> Iterator[Outcome]:
     """Yield a job's outcomes in the order of the runs, with no more than some megabytes of them in memory."""
     after, size = -1, _FIRST_PAGE
     while True:
-        page = jobs.fetch_outcomes(store, job.job_key, after=after, limit=size)
+        page = outputs.fetch_outcomes(store, job.job_key, after=after, limit=size)
         held = sum(len(outcome.value or b"") for outcome in page)
         count = len(page)
         after = page[-1].run if page else after

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from rxsql.client.context import RxInSqlServer
     from rxsql.client.runs import Runs
+    from rxsql.sections import Pieces
 
 
 _SMALL = 2**20  # within any limit: they count in MB
@@ -143,7 +144,7 @@ def _input_of(first_run: int, count: int) -> str:
     )
 
 
-def _dump_rows(dumper: payload.Dumper, rows: list[dict[str, Any]], first_run: int) -> bytes:
+def _dump_rows(dumper: payload.Dumper, rows: list[dict[str, Any]], first_run: int) -> bytes | Pieces:
     """Return the arguments of a task's runs: a payload, or for several runs a payload of one payload each.
 
     Pickled together, what two runs share would be one object in the child, and one run could change it for the other.
@@ -151,10 +152,10 @@ def _dump_rows(dumper: payload.Dumper, rows: list[dict[str, Any]], first_run: in
     frames = []
     for run, row in enumerate(rows, start=first_run):
         try:
-            frames.append(dumper.dump(row))
+            frames.append(dumper.pieces(row))
         except Exception as error:
             raise payload.unpicklable(row, run, error) from error
-    return frames[0] if len(frames) == 1 else dumper.dump(frames)
+    return frames[0] if len(frames) == 1 else dumper.dump([*map(bytes, frames)])
 
 
 def submitter() -> str:

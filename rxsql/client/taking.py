@@ -10,7 +10,7 @@ from rxsql.client.scripts import ScriptResult, take_script_result
 from rxsql.errors import JobCanceledError, JobFailedError
 from rxsql.kinds import JobKind
 from rxsql.models import RxRemoteJobStatus
-from rxsql.store import jobs
+from rxsql.store import jobs, outputs
 
 if TYPE_CHECKING:
     from rxsql.models import Job
@@ -102,7 +102,7 @@ def take_results(job_info: RxRemoteJob, *, auto_cleanup: bool, stacklevel: int =
 
 def failure(store: Store, job: Job) -> JobFailedError:
     """Return a failed job's error; where a run's failure is the reason, its exception is the cause."""
-    first = jobs.first_failure(store, job.job_key)
+    first = outputs.first_failure(store, job.job_key)
     if first is None or first.error is None or first.error not in (job.error or ""):
         return JobFailedError(job.job_id, job.error or "it failed")
     error = JobFailedError(job.job_id, job.error or "it failed", first.traceback or "")

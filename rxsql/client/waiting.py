@@ -11,7 +11,7 @@ from rxsql.client.progress import ProgressBar
 from rxsql.client.watch import Watch
 from rxsql.errors import JobNotFoundError
 from rxsql.models import RxRemoteJobStatus
-from rxsql.store import jobs
+from rxsql.store import jobs, outputs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,7 +78,7 @@ class ConsoleTail:
 
     def show(self, write: Callable[[str, ConsoleChunk], None] | None = None) -> None:
         """Write what is new, each chunk's text to the stream it came from."""
-        while page := jobs.fetch_console(self._store, self._job_key, after=self._after, limit=_PAGE):
+        while page := outputs.fetch_console(self._store, self._job_key, after=self._after, limit=_PAGE):
             for chunk_key, chunk in page:
                 self._after = chunk_key
                 (write or _to_stream)(text_of(chunk), chunk)

@@ -63,7 +63,7 @@ def _cut(trace: str) -> str:
     return f"{trace[:half]}\n[rxsql left out {len(trace) - 2 * half:,} characters here]\n{trace[-half:]}"
 
 
-def load_error(text: str, trace: str | None, payload: bytes | None) -> BaseException:
+def load_error(text: str, trace: str | None, payload: bytes | memoryview | None) -> BaseException:
     """Return a run's exception with the worker's traceback as its cause."""
     error: BaseException = RunError(text)
     if payload is not None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from rxsql.errors import PayloadError, PayloadVersionError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 MAGIC = b"RXP1"
 _HEAD = struct.Struct("<4sBBBxI")  # magic, codec, Python's major and minor version, length of the details
@@ -36,14 +36,21 @@ class Header:
 
 
 def frame(body: bytes, details: Mapping[str, str] | None = None) -> bytes:
-    """Put `body` behind a header, compressed where that pays."""
+    """Put a body behind a header, compressed where that pays."""
     if len(body) < _COMPRESS_ABOVE and not details:  # as most are, by the hundred thousand
         return _USUAL_HEAD + _CHECKSUM.pack(zlib.crc32(body, _USUAL_CHECKSUM)) + body
-    codec, packed = _compress(body)
+    return b"".join(frame_pieces([body], details))
+
+
+def frame_pieces(pieces: Sequence[bytes], details: Mapping[str, str] | None = None) -> list[bytes]:
+    """Put a body that is in pieces behind a header, compressed where that pays; the pieces are the frame."""
+    codec, packed = _compress(pieces)
     extra = json.dumps(details).encode() if details else b""
     head = _HEAD.pack(MAGIC, codec, *_HERE, len(extra))
-    checksum = zlib.crc32(packed, zlib.crc32(extra, zlib.crc32(head)))
-    return b"".join((head, _CHECKSUM.pack(checksum), extra, packed))
+    checksum = zlib.crc32(extra, zlib.crc32(head))
+    for piece in packed:
+        checksum = zlib.crc32(piece, checksum)
+    return [head, _CHECKSUM.pack(checksum), extra, *packed]
 
 
 def read_header(payload: bytes | memoryview) -> Header:
@@ -102,14 +109,15 @@ def _damaged(why: str) -> PayloadError:
     return PayloadError(f"The stored payload is damaged: {why}. Submit the job again.")
 
 
-def _compress(body: bytes) -> tuple[int, bytes]:
-    if len(body) < _COMPRESS_ABOVE:
-        return _PLAIN, body
-    middle = len(body) // 2
-    sample = body[middle : middle + _SAMPLE]
+def _compress(pieces: Sequence[bytes]) -> tuple[int, Sequence[bytes]]:
+    if sum(map(len, pieces)) < _COMPRESS_ABOVE:
+        return _PLAIN, pieces
+    largest = max(pieces, key=len)
+    middle = len(largest) // 2
+    sample = largest[middle : middle + _SAMPLE]
     # Random-looking data would only cost time: a sample from the middle tells.
     if len(zlib.compress(sample, 1)) > 0.9 * len(sample):
-        return _PLAIN, body
+        return _PLAIN, pieces
     import zstandard  # noqa: PLC0415
 
-    return _ZSTD, zstandard.ZstdCompressor(level=1).compress(body)
+    return _ZSTD, [zstandard.ZstdCompressor(level=1).compress(b"".join(pieces))]

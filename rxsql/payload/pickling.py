@@ -40,6 +40,17 @@ def _is_from_here(function: Any) -> bool:
     return not is_named or module is sys.modules.get("__main__") or is_users(module)
 
 
+class Sink:
+    """A file for a pickler: what it writes, piece by piece; of large bytes no copy is made."""
+
+    def __init__(self) -> None:
+        self.pieces: list[bytes] = []
+
+    def write(self, piece: bytes | bytearray | memoryview) -> None:
+        """Take a piece; what others may change is copied."""
+        self.pieces.append(bytes(piece))
+
+
 class Source:
     """A view as a file for an unpickler, which takes large values out of it without a copy in between."""
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from rxsql.errors import SettingsError, SignatureError
 from rxsql.kinds import JobKind
 from rxsql.payload.keyfile import read_keys
+from rxsql.sections import Pieces
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
     from rxsql.models import NewJob, WorkItem
     from rxsql.settings import Settings
 
-Payload = TypeVar("Payload", bound="bytes | memoryview")
+Payload = TypeVar("Payload", bound="bytes | memoryview | Pieces")
+Stored = TypeVar("Stored", bound="bytes | memoryview")
 MAGIC = b"RXS1"
 _MAC_BYTES = 32
 _HEAD = len(MAGIC) + 1  # and the length of the key's id
@@ -105,9 +107,9 @@ class Keyring:
         """Whether there is a key to sign with."""
         return self._signer is not None
 
-    def ignores(self, stored: bytes) -> bool:
-        """Whether `unseal` returns these bytes as they are, wherever they belong."""
-        return not self._required and not stored.startswith(MAGIC)
+    def ignores(self, stored: bytes | memoryview) -> bool:
+        """Whether `unseal` returns what begins with these bytes as it is, wherever it belongs."""
+        return not self._required and stored[: len(MAGIC)] != MAGIC
 
     def __repr__(self) -> str:
         return f"Keyring({', '.join(self._keys) or 'no keys'}{', required' if self._required else ''})"
@@ -118,20 +120,26 @@ class Keyring:
         """Return `body` in a signed envelope; as it is where there is no key."""
         if self._signer is None:
             return body
-        return b"".join((self._head, _mac(self._keys[self._signer], subject, body), body))
+        whole = bytes(body) if isinstance(body, Pieces) else body
+        return b"".join((self._head, _mac(self._keys[self._signer], subject, whole), whole))
 
-    def unseal(self, stored: bytes | memoryview, subject: Subject) -> bytes:
+    def unseal(self, stored: Stored, subject: Subject) -> Stored | bytes:
         """Return what is in an envelope, or bytes without one as they are; nothing is unpickled.
 
         Raises:
             SignatureError: The signature does not fit, or there is none and one is required.
         """
-        if not isinstance(stored, bytes):  # SQLite lets a person put text there
+        if not isinstance(stored, bytes | memoryview):  # SQLite lets a person put text there
             raise SignatureError(str(subject), "it is no bytes")
-        if not stored.startswith(MAGIC):
-            if self._required:
-                raise _unsigned(subject)
+        if self.ignores(stored):
             return stored
+        return self._checked(
+            bytes(stored), subject
+        )  # a file that was mapped might be changed after the check
+
+    def _checked(self, stored: bytes, subject: Subject) -> bytes:
+        if not stored.startswith(MAGIC):
+            raise _unsigned(subject)
         start = _HEAD + (stored[len(MAGIC)] if len(stored) > len(MAGIC) else 0)
         if len(stored) < start + _MAC_BYTES:
             raise SignatureError(str(subject), "it is cut off within its signature")

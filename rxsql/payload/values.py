@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import io
 import pickle
+from sys import getsizeof
 from typing import TYPE_CHECKING, Any
 
 from rxsql.errors import PayloadError
-from rxsql.payload.frames import body_of, frame, small_body_of
+from rxsql.payload.frames import body_of, frame, frame_pieces, small_body_of
 from rxsql.payload.modules import by_value
-from rxsql.payload.pickling import Pickler, Source, Unpickler
+from rxsql.payload.pickling import Pickler, Sink, Source, Unpickler
+from rxsql.sections import Pieces
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 
 # What every pickler makes the same bytes of, so that the quickest one will do.
 _PLAIN = frozenset({bool, bytes, float, int, str, type(None)})
+_LONG = frozenset({bytes, str})
+_LARGE = 64 * 1024
 _STACK_GLOBAL = b"\x93"  # the only way to a name in what our picklers make
 
 
@@ -24,25 +28,43 @@ class Dumper:
     """Pickles many small values one after the other; cheaper than a new pickler each. Use it inside `by_value`."""
 
     def __init__(self) -> None:
-        self._buffer = io.BytesIO()
-        self._pickler = Pickler(self._buffer, protocol=5)
+        self._sink = Sink()
+        self._pickler = Pickler(self._sink, protocol=5)
 
     def dump(self, value: Any, details: Mapping[str, str] | None = None) -> bytes:
         """Return `value` as a frame; the pickler's own exception when it cannot be pickled."""
         if _is_plain(value):
             return frame(pickle.dumps(value, protocol=5), details)
-        self._buffer.seek(0)
-        self._buffer.truncate()
+        return b"".join(frame_pieces(self._pieces(value), details))
+
+    def pieces(self, value: Any) -> bytes | Pieces:
+        """Return `value` as a frame, a large one in pieces; errors as of `dump`."""
+        if _is_plain(value):
+            return frame(pickle.dumps(value, protocol=5))
+        made = Pieces(frame_pieces(self._pieces(value)))
+        return made if len(made) > _LARGE else bytes(made)
+
+    def _pieces(self, value: Any) -> list[bytes]:
         self._pickler.clear_memo()
-        self._pickler.dump(value)
-        return frame(self._buffer.getvalue(), details)
+        try:
+            self._pickler.dump(value)
+            return [*self._sink.pieces]
+        finally:
+            self._sink.pieces.clear()
 
 
 def _is_plain(value: Any) -> bool:
     kind = type(value)
     if kind is dict:
-        return _PLAIN.issuperset(map(type, value.values())) and _PLAIN.issuperset(map(type, value))
-    return kind in _PLAIN
+        kinds = {*map(type, value.values())}
+        is_plain = kinds <= _PLAIN and _PLAIN.issuperset(map(type, value))
+        return is_plain and (kinds.isdisjoint(_LONG) or not _is_large(value.values()))
+    return kind in _PLAIN and not (kind in _LONG and _is_large((value,)))
+
+
+def _is_large(values: Iterable[Any]) -> bool:
+    """Whether the quickest pickler would copy large values once more than the other."""
+    return max(map(getsizeof, values)) > _LARGE
 
 
 def dump(value: Any, details: Mapping[str, str] | None = None) -> bytes:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection, Engine
 
+    from rxsql.store.dialects.valuefiles import ValueFiles
+
     Lender = Callable[[], AbstractContextManager[Connection]]
 
 
@@ -56,6 +58,7 @@ class Dialect(Protocol):
     schema: str | None
     label: str
     url: str
+    values: ValueFiles | None
 
     def engine(self) -> Engine:
         """Return a new engine that begins no transactions by itself."""

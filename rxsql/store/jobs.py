@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
 from rxsql.errors import JobNotFoundError
 from rxsql.kinds import JobKind
-from rxsql.models import ConsoleChunk, Job, Outcome, Purged, RxRemoteJobStatus
+from rxsql.models import Job, Purged, RxRemoteJobStatus
+from rxsql.store import large
 from rxsql.store.retry import retried
 from rxsql.store.scripttables import frames, published, scripts, waiters
 from rxsql.store.tables import (
@@ -54,28 +54,6 @@ _JOBS = (
     .order_by(jobs.c.job_key.desc())
 )
 _JOB = constant(_JOBS.where(jobs.c.job_id == sa.bindparam("job_id")))
-_OUTCOMES = constant(
-    sa.select(results.c.run, results.c.body, results.c.error, results.c.traceback)
-    .where(results.c.job_key == _OF_JOB, results.c.run > sa.bindparam("after"))
-    .order_by(results.c.run)
-    .limit(sa.bindparam("page", type_=sa.Integer))
-)
-_FAILURES = constant(_OUTCOMES.where(results.c.error.is_not(None)))
-_CONSOLE = constant(
-    sa.select(
-        console_chunks.c.chunk_key,
-        console_chunks.c.task,
-        console_chunks.c.run,
-        console_chunks.c.attempt,
-        console_chunks.c.stream,
-        console_chunks.c.first_line,
-        console_chunks.c.lines,
-        console_chunks.c.partial,
-    )
-    .where(console_chunks.c.job_key == _OF_JOB, console_chunks.c.chunk_key > sa.bindparam("after"))
-    .order_by(console_chunks.c.chunk_key)
-    .limit(sa.bindparam("page", type_=sa.Integer))
-)
 _DROP_ARTIFACTS = [
     constant(sa.delete(table).where(table.c.job_key == _OF_JOB))
     for table in (results, console_chunks, inputs, crash_rows, frames, scripts, waiters)
@@ -165,44 +143,6 @@ def _job(row: Any) -> Job:
     )
 
 
-@retried
-def fetch_outcomes(store: Store, job_key: int, *, after: int, limit: int) -> list[Outcome]:
-    """Return a page of a job's outcomes in the order of their runs."""
-    with store.read() as connection:
-        rows = connection.execute(_OUTCOMES, {"job_key": job_key, "after": after, "page": limit})
-        return [Outcome(*row) for row in rows.all()]
-
-
-@retried
-def first_failure(store: Store, job_key: int) -> Outcome | None:
-    """Return the first failed run's outcome."""
-    with store.read() as connection:
-        row = connection.execute(_FAILURES, {"job_key": job_key, "after": -1, "page": 1}).one_or_none()
-    return None if row is None else Outcome(*row)
-
-
-@retried
-def fetch_console(store: Store, job_key: int, *, after: int, limit: int) -> list[tuple[int, ConsoleChunk]]:
-    """Return a page of console chunks written after the chunk `after`, each with its key."""
-    with store.read() as connection:
-        return [
-            (
-                row.chunk_key,
-                ConsoleChunk(
-                    job_key,
-                    row.task,
-                    row.run,
-                    row.attempt,
-                    row.stream,
-                    row.first_line,
-                    "\n".join(json.loads(row.lines)),
-                    bool(row.partial),
-                ),
-            )
-            for row in connection.execute(_CONSOLE, {"job_key": job_key, "after": after, "page": limit}).all()
-        ]
-
-
 def cancel(store: Store, job_id: str) -> bool:
     """Cancel an open job and remove what it stored; return False when it had ended already.
 
@@ -223,7 +163,10 @@ def cancel(store: Store, job_id: str) -> bool:
             # The try before may have been committed, and its answer lost with the connection.
             return tries > 1 and RxRemoteJobStatus(job.status) is RxRemoteJobStatus.CANCELED
 
-    return end()
+    is_canceled = end()
+    if is_canceled:
+        large.drop(store, job_id)
+    return is_canceled
 
 
 @retried
@@ -237,7 +180,9 @@ def purge(store: Store, job_id: str, *, durable: bool = True) -> Purged:
         job = _found(connection, store, job_id)
         if not RxRemoteJobStatus(job.status).is_final:
             end_open_job(connection, store, job.job_key, RxRemoteJobStatus.CANCELED, None)
-        return _purge(connection, job)
+        purged = _purge(connection, job)
+    large.drop(store, job_id)
+    return purged
 
 
 def _found(connection: Connection, store: Store, job_id: str) -> Any:
@@ -269,6 +214,8 @@ def purge_expired(
     for job in expired:
         with store.write(durable=False) as connection:
             _purge(connection, job)
+        large.drop(store, job.job_id)
+    large.drop_strays(store)
     with store.write(durable=False) as connection:
         connection.execute(store.sql("delete_tombstones"), {"tombstone_seconds": tombstone_seconds})
         connection.execute(store.sql("delete_stopped_workers"), {"tombstone_seconds": tombstone_seconds})

@@ -76,7 +76,7 @@ def _again(
             try:
                 return operation(*arguments, **options)
             except passing as error:
-                log.warning("store.retry operation=%s error=%s", operation.__name__, error)
+                log.warning("store.retry operation=%s error=%s", operation.__name__.lstrip("_"), error)
                 time.sleep(jittered(pause))
         return operation(*arguments, **options)
 

@@ -9,15 +9,18 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from rxsql.errors import JobExistsError
-from rxsql.store import scripts
+from rxsql.store import large, scripts
 from rxsql.store.retry import retried
 from rxsql.store.tables import SHARED_INPUT, constant, jobs
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sqlalchemy.engine import Connection
 
     from rxsql.models import NewJob
     from rxsql.store.engine import Store
+    from rxsql.store.large import Body
 
 
 _ADD_JOB = constant(sa.insert(jobs))
@@ -41,7 +44,7 @@ def add_job(store: Store, job: NewJob, *, inline_bytes: int) -> int:
         nonlocal tries
         tries += 1
         try:
-            return _insert(store, job, inline_bytes)
+            return _insert(store, job, inputs, inline_bytes)
         except JobExistsError:
             # The try before may have been committed, and its answer lost with the connection.
             job_key = _key_of_same(store, job) if tries > 1 else None
@@ -49,7 +52,17 @@ def add_job(store: Store, job: NewJob, *, inline_bytes: int) -> int:
                 raise
             return job_key
 
-    return insert()
+    apart = _apart(job, inline_bytes)
+    with large.kept(store, ((job.job_id, body) for _, body in apart)) as stored:
+        inputs = [(task, stored(body)) for task, body in apart]
+        return insert()
+
+
+def _apart(job: NewJob, inline_bytes: int) -> list[tuple[int, Body]]:
+    """Return the inputs that do not stand in their task's row, each with the number of its task."""
+    own = [(number, task.input) for number, task in enumerate(job.tasks)]
+    shared = [] if job.shared_input is None else [(SHARED_INPUT, job.shared_input)]
+    return [*((number, body) for number, body in own if body and len(body) > inline_bytes), *shared]
 
 
 def _key_of_same(store: Store, job: NewJob) -> int | None:
@@ -71,7 +84,12 @@ def _hash(job: NewJob) -> str:
     return hashlib.sha256(job.function).hexdigest() if job.function else ""
 
 
-def _insert(store: Store, job: NewJob, inline_bytes: int) -> int:
+def _insert(
+    store: Store,
+    job: NewJob,
+    inputs: Sequence[tuple[int, bytes | memoryview | str | None]],
+    inline_bytes: int,
+) -> int:
     with store.write() as connection:
         function_hash = _hash(job)
         if job.function:
@@ -84,7 +102,8 @@ def _insert(store: Store, job: NewJob, inline_bytes: int) -> int:
             raise JobExistsError(job.job_id) from error
         if job.script is not None:
             scripts.add_script(connection, store, job_key, job.script)
-        _add_inputs(connection, store, job_key, job, inline_bytes)
+        rows = [{"job_key": job_key, "task": task, "body": body} for task, body in inputs]
+        store.insert_many(connection, "insert_inputs", rows)
         _add_tasks(connection, store, job_key, job, inline_bytes)
         store.notify(connection)
     return job_key
@@ -114,17 +133,6 @@ def _add_row(connection: Connection, job: NewJob, function_hash: str) -> int:
     return int(inserted[0]) if inserted else 0
 
 
-def _add_inputs(connection: Connection, store: Store, job_key: int, job: NewJob, inline_bytes: int) -> None:
-    rows = [
-        {"job_key": job_key, "task": number, "body": task.input}
-        for number, task in enumerate(job.tasks)
-        if task.input is not None and len(task.input) > inline_bytes
-    ]
-    if job.shared_input is not None:
-        rows.append({"job_key": job_key, "task": SHARED_INPUT, "body": job.shared_input})
-    store.insert_many(connection, "insert_inputs", rows)
-
-
 def _add_tasks(connection: Connection, store: Store, job_key: int, job: NewJob, inline_bytes: int) -> None:
     rows = [
         {
@@ -132,7 +140,9 @@ def _add_tasks(connection: Connection, store: Store, job_key: int, job: NewJob, 
             "task": number,
             "first_run": task.first_run,
             "run_count": task.run_count,
-            "input": task.input if task.input is not None and len(task.input) <= inline_bytes else None,
+            "input": large.plain(task.input)
+            if task.input is not None and len(task.input) <= inline_bytes
+            else None,
         }
         for number, task in enumerate(job.tasks)
     ]

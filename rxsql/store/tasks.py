@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from rxsql.models import OpenJob, RxRemoteJobStatus, Task, Written
-from rxsql.store import scripts
+from rxsql.store import large, scripts
 from rxsql.store.crashes import add_crashes
 from rxsql.store.readable import json_lines, readable
 from rxsql.store.retry import retried_when_undone
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
     from rxsql.models import ConsoleChunk, Report, RunOutcome, TaskEnd
+    from rxsql.sections import Section
     from rxsql.store.engine import Store
+    from rxsql.store.large import Stored
 
 
 _OF_JOB = sa.bindparam("job_key", type_=Key)
@@ -33,7 +35,8 @@ _START_JOB = constant(
 )
 _DROP_SLOTS = constant(sa.delete(slots).where(slots.c.job_key == _OF_JOB))
 _DROP_OWN_SLOTS = constant(_DROP_SLOTS.where(slots.c.worker_key == _OF_WORKER))
-_INPUTS = sa.select(inputs.c.task, inputs.c.body).where(
+# The body as it stands there: bytes, or the place of a large value.
+_INPUTS = sa.select(inputs.c.task, sa.type_coerce(inputs.c.body, sa.types.NullType())).where(
     inputs.c.job_key == _OF_JOB, inputs.c.task.in_(sa.bindparam("tasks", expanding=True))
 )
 _RUNS_DONE = constant(
@@ -108,11 +111,16 @@ def release_slots(store: Store, worker_key: int, job_key: int) -> None:
         connection.execute(_DROP_OWN_SLOTS, {"job_key": job_key, "worker_key": worker_key})
 
 
-def task_inputs(store: Store, job_key: int, tasks: Sequence[int]) -> dict[int, bytes]:
-    """Return the inputs of tasks that do not stand in the tasks' rows."""
+def task_inputs(store: Store, job_key: int, tasks: Sequence[int]) -> dict[int, bytes | Section]:
+    """Return the inputs of tasks that do not stand in the tasks' rows, as far as they are there."""
     with store.read() as connection:
-        rows = connection.execute(_INPUTS, {"job_key": job_key, "tasks": list(tasks)})
-        return {row[0]: row[1] for row in rows}
+        rows = connection.execute(_INPUTS, {"job_key": job_key, "tasks": list(tasks)}).all()
+    sections = large.found(store, (row[1] for row in rows))
+    return {
+        task: sections[body] if isinstance(body, str) else body
+        for task, body in rows
+        if not isinstance(body, str) or body in sections
+    }
 
 
 def held_tasks(store: Store, worker_key: int) -> list[Task]:
@@ -129,12 +137,17 @@ def runs_with_results(store: Store, job_key: int, task: Task) -> dict[int, str |
         return {row.run: row.error for row in connection.execute(_RUNS_DONE, parameters)}
 
 
-@retried_when_undone
 def report(store: Store, worker_key: int, news: Report) -> Written:
     """Write back console lines, outcomes and ends of tasks in one transaction, and end the jobs that are done.
 
     Of tasks that this worker does not hold any more, nothing is written; a report sent again is written once.
     """
+    with large.kept_results(store, news.outcomes) as stored:
+        return _report(store, worker_key, news, stored)
+
+
+@retried_when_undone
+def _report(store: Store, worker_key: int, news: Report, stored: Stored) -> Written:
     durable = bool(news.outcomes or news.ends)
     touched = _touched(news)
     with store.write(durable=durable) as connection:
@@ -144,7 +157,7 @@ def report(store: Store, worker_key: int, news: Report) -> Written:
         held = _end_tasks(connection, store, worker_key, news.ends)
         others = touched - {(end.job_key, end.task, end.attempt) for end in news.ends}
         held |= _own_tasks(connection, store, worker_key, others)
-        _insert_results(connection, store, [o for o in news.outcomes if (o.job_key, o.task) in held])
+        _insert_results(connection, store, [o for o in news.outcomes if (o.job_key, o.task) in held], stored)
         scripts.add_outputs(connection, store, [o for o in news.outcomes if (o.job_key, o.task) in held])
         chunks = [c for c in news.chunks if (c.job_key, c.task) in held]
         if chunks and _is_first_time(connection, worker_key, news.number):
@@ -198,12 +211,14 @@ def _own_tasks(
     return {(row[0], row[1]) for row in rows}
 
 
-def _insert_results(connection: Connection, store: Store, outcomes: Sequence[RunOutcome]) -> None:
+def _insert_results(
+    connection: Connection, store: Store, outcomes: Sequence[RunOutcome], stored: Stored
+) -> None:
     rows = [
         {
             "job_key": o.job_key,
             "run": o.outcome.run,
-            "body": o.outcome.value,
+            "body": stored(o.outcome.value),
             "error": readable(o.outcome.error),
             "traceback": readable(o.outcome.traceback),
         }

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from rxsql.errors import PayloadError
 from rxsql.kinds import JobKind
 from rxsql.models import RxRemoteJobStatus, WorkItem
-from rxsql.store import scripts
+from rxsql.store import large, scripts
 from rxsql.store.tables import SHARED_INPUT, Key, constant, functions, inputs, jobs, now
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def work_item(store: Store, job_key: int) -> WorkItem | None:
         job_id=row["job_id"],
         function=row["function"] or b"",
         function_hash=row["function_hash"],
-        shared_input=row["shared_input"] if script is None else script.spec,
+        shared_input=_shared_input(store, row["shared_input"]) if script is None else script.spec,
         script_digest=None if script is None else script.digest,
         run_count=row["run_count"],
         has_inputs=bool(row["has_inputs"]),
@@ -65,6 +65,15 @@ def work_item(store: Store, job_key: int) -> WorkItem | None:
         name=row["name"],
         kind=kind,
     )
+
+
+def _shared_input(store: Store, stored: bytes | str | None) -> bytes | None:
+    if not isinstance(stored, str):
+        return stored
+    section = large.found(store, [stored]).get(stored)
+    if section is None:
+        raise PayloadError(large.gone(store, "The shared input", stored))
+    return section.read()
 
 
 def _kind(text: str) -> JobKind:

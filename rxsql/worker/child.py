@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from rxsql import payload
 from rxsql.errors import LimitError, ScriptError
 from rxsql.pages import Spool
+from rxsql.sections import Pieces
 from rxsql.worker import wire
 from rxsql.worker.streams import Streams
 
@@ -87,7 +88,7 @@ def serve(sock: socket.socket, stdout_fd: int, stderr_fd: int) -> None:
         return
     wire.send_text(sock, wire.READY, "")
     runner = Runner(sock, streams, job)
-    while (message := wire.receive(sock)) is not None:
+    while (message := wire.receive(sock, takes_sections=True)) is not None:
         runner.run_task(wire.parse_task(message))
 
 
@@ -178,7 +179,7 @@ class Runner:
     def _run(self, number: int, run: int, own: bytes | memoryview | Spool | Exception) -> None:
         begun, here = time.perf_counter(), os.getpid()
         text = trace = ""
-        body: bytes | Spool | None = None
+        body: bytes | Pieces | Spool | None = None
         try:
             body = self._value(run, own)
             failed = False
@@ -198,11 +199,11 @@ class Runner:
             os._exit(0)
         seconds = time.perf_counter() - begun
         out, err = self._streams.sizes()
-        wire.send_outcome(
-            self._sock, wire.OutcomeMessage(number, run, failed, seconds, out, err, text, trace, body)
-        )
+        whole, pieces = (None, body) if isinstance(body, Pieces) else (body, None)
+        outcome = wire.OutcomeMessage(number, run, failed, seconds, out, err, text, trace, whole)
+        wire.send_outcome(self._sock, outcome, pieces)
 
-    def _value(self, run: int, own: bytes | memoryview | Spool | Exception) -> bytes | Spool:
+    def _value(self, run: int, own: bytes | memoryview | Spool | Exception) -> bytes | Pieces | Spool:
         if isinstance(own, Exception):
             raise own
         if self._job.script is not None:
@@ -212,7 +213,7 @@ class Runner:
         try:
             with payload.by_value():
                 return payload.checked(
-                    self._dumper.dump(value), self._job.payload_mb, f"The result of run {run}"
+                    self._dumper.pieces(value), self._job.payload_mb, f"The result of run {run}"
                 )
         except (LimitError, MemoryError):
             raise

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from rxsql.models import Task
     from rxsql.pages import Spool
+    from rxsql.sections import Section
     from rxsql.worker.exits import Exit
 
 
@@ -24,7 +25,7 @@ class Dispatch:
     number: int
     task: Task
     runs: deque[int]
-    input: bytes | Spool
+    input: bytes | Spool | Section
     failed_runs: int = 0
     seconds: float = 0.0
     error: str | None = None
@@ -34,7 +35,7 @@ class Dispatch:
 
     @classmethod
     def of(
-        cls, number: int, task: Task, done: Collection[int], body: bytes | Spool, quota: Quota
+        cls, number: int, task: Task, done: Collection[int], body: bytes | Spool | Section, quota: Quota
     ) -> Dispatch:
         """Return a task's dispatch, without the runs that are done."""
         if task.run_count == 1 and not done:  # as most are

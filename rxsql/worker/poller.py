@@ -17,6 +17,7 @@ from rxsql.kinds import JobKind
 from rxsql.models import RxRemoteJobStatus
 from rxsql.pages import Spool
 from rxsql.payload import PYTHON, Keyring, signing
+from rxsql.sections import Section
 from rxsql.store import jobs, reaping, scripts, tasks, workers, workitems
 from rxsql.worker.capture import Quota
 from rxsql.worker.dispatch import Dispatch
@@ -33,7 +34,6 @@ log = logging.getLogger("rxsql.worker")
 _LOOK_LIMIT = 1000
 _LEAST_SILENCE_SECONDS = 3.0  # of a caller that waits in the database and looks each second
 _UNLIMITED = Quota()
-_DELETED = b"(deleted)"  # neither a payload nor pages: the run fails and says so
 
 
 class Poller:
@@ -142,7 +142,7 @@ class Poller:
                 item.job_key, f"The row of task {strange[0].task} names runs that the job does not have."
             )
             return 0, []
-        apart: Mapping[int, bytes | Spool] = {}
+        apart: Mapping[int, bytes | Spool | Section] = {}
         if item.has_inputs:
             wanted = [task.task for task in claimed if task.input is None]
             try:
@@ -157,22 +157,22 @@ class Poller:
                 return 0, []
         return granted, [self._dispatch(item, task, apart.get(task.task)) for task in claimed]
 
-    def _apart(self, item: WorkItem, wanted: list[int]) -> Mapping[int, bytes | Spool]:
+    def _apart(self, item: WorkItem, wanted: list[int]) -> Mapping[int, bytes | Spool | Section]:
         if item.kind is JobKind.FUNCTION:
             return tasks.task_inputs(self._store, item.job_key, wanted)
         return scripts.task_pages(self._store, item.job_key, wanted)
 
-    def _dispatch(self, item: WorkItem, task: Task, apart: bytes | Spool | None) -> Dispatch:
+    def _dispatch(self, item: WorkItem, task: Task, apart: bytes | Spool | Section | None) -> Dispatch:
         self._next_number += 1
         done: dict[int, str | None] = {}
         if task.run_count > 1 and (task.attempt > 1 or item.max_attempts == 1):
             done = tasks.runs_with_results(self._store, item.job_key, task)
-        body: bytes | Spool | None = task.input if task.input is not None else apart
+        body: bytes | Spool | Section | None = task.input if task.input is not None else apart
         refused = None
         try:
             body = self._input(item, task, body)
-        except SignatureError as error:
-            refused = f"SignatureError: {error}"
+        except (PayloadError, SignatureError) as error:
+            refused = f"{type(error).__name__}: {error}"
         limit = self._settings.console_bytes
         quota = Quota(limit) if limit else _UNLIMITED
         dispatch = Dispatch.of(self._next_number, task, done, body or b"", quota)
@@ -182,19 +182,22 @@ class Poller:
         dispatch.refused = refused
         return dispatch
 
-    def _input(self, item: WorkItem, task: Task, body: bytes | Spool | None) -> bytes | Spool:
+    def _input(
+        self, item: WorkItem, task: Task, body: bytes | Spool | Section | None
+    ) -> bytes | Spool | Section:
         if not item.has_inputs:
             return b""
-        if body is None:
-            return _DELETED
+        if body is None or (item.kind is not JobKind.FUNCTION and not isinstance(body, Spool)):
+            raise PayloadError(
+                f"The input of task {task.task} is not in the store any more. Submit the job again."
+            )
         if isinstance(body, Spool):
             return body
-        if item.kind is not JobKind.FUNCTION:
-            return _DELETED
-        if type(body) is bytes and self._keyring.ignores(body):
-            return body
+        head = body.head(len(signing.MAGIC)) if isinstance(body, Section) else body
+        if isinstance(head, bytes) and self._keyring.ignores(head):
+            return body  # of a section the child reads it where it is
         subject = signing.task_input(item.job_id, task.task, task.first_run, task.run_count)
-        return self._keyring.unseal(body, subject)
+        return self._keyring.unseal(body.read() if isinstance(body, Section) else body, subject)
 
     def sealed(self, item: WorkItem, outcome: Outcome) -> Outcome:
         """Return an outcome with its payload signed, where there is a key."""

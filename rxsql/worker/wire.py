@@ -17,14 +17,18 @@ import tempfile
 from dataclasses import dataclass
 from typing import IO
 
-from rxsql.pages import Descriptor, Spool, write_all
+from rxsql.pages import Spool
+from rxsql.sections import Descriptor, Pieces, Section, write_all
 
 INLINE = 64 * 1024  # larger bodies travel as a file
 _LARGEST = INLINE + 4096
 _HAS_MEMFD = sys.platform.startswith("linux")
+_SECTION = struct.Struct("<QQ")
 _ONE_FD = socket.CMSG_LEN(array.array("i").itemsize)
 _TASK = struct.Struct("<cIIIH")
 _OUTCOME = struct.Struct("<cIIBdQQII")
+# A packet's first byte: where its large body is.
+_IN_PACKET, _IN_SCRATCH_FILE, _IN_PAGES, _IN_SECTION = range(4)
 JOB, TASK, OUTCOME, BROKEN, READY = b"J", b"T", b"O", b"B", b"R"
 
 
@@ -69,20 +73,26 @@ def send_job(sock: socket.socket, details: bytes, function: bytes, shared_input:
     _send(sock, head, function, shared_input)
 
 
-def send_task(sock: socket.socket, task: TaskMessage, own: bytes | Spool) -> None:
+def send_task(sock: socket.socket, task: TaskMessage, own: bytes | Spool | Section) -> None:
     """Hand a task to a child, with its input.
 
     Raises:
         BlockingIOError: The child has enough to do.
     """
     head = _TASK.pack(TASK, task.number, task.first_run, task.run_count, len(task.done_runs))
-    _send(sock, head + struct.pack(f"<{len(task.done_runs)}I", *task.done_runs), own)
+    head += struct.pack(f"<{len(task.done_runs)}I", *task.done_runs)
+    if isinstance(own, Section):
+        packet = b"".join((bytes((_IN_SECTION,)), head, _SECTION.pack(own.start, own.size)))
+        socket.send_fds(sock, [packet], [own.file.fd])
+    else:
+        _send(sock, head, own)
 
 
-def send_outcome(sock: socket.socket, outcome: OutcomeMessage) -> None:
-    """Tell the supervisor a run's end."""
+def send_outcome(sock: socket.socket, outcome: OutcomeMessage, pieces: Pieces | None = None) -> None:
+    """Tell the supervisor a run's end; `pieces` is its payload where that is in some."""
+    body = outcome.payload if pieces is None else pieces
     error, trace = outcome.error.encode(errors="replace"), outcome.traceback.encode(errors="replace")
-    has_payload = 2 if outcome.payload is not None else 0
+    has_payload = 2 if body is not None else 0
     head = _OUTCOME.pack(
         OUTCOME,
         outcome.number,
@@ -94,7 +104,7 @@ def send_outcome(sock: socket.socket, outcome: OutcomeMessage) -> None:
         len(error),
         len(trace),
     )
-    _send(sock, head, error, trace, b"" if outcome.payload is None else outcome.payload)
+    _send(sock, head, error, trace, b"" if body is None else body)
 
 
 def send_text(sock: socket.socket, kind: bytes, text: str) -> None:
@@ -102,20 +112,20 @@ def send_text(sock: socket.socket, kind: bytes, text: str) -> None:
     _send(sock, kind, text.encode(errors="replace"))
 
 
-def _send(sock: socket.socket, head: bytes, *parts: bytes | memoryview | Spool) -> None:
+def _send(sock: socket.socket, head: bytes, *parts: bytes | memoryview | Pieces | Spool) -> None:
     for part in parts:
         # A large table is of a run that went well: all other parts are empty.
         if isinstance(part, Spool) and part.file is not None:
-            socket.send_fds(sock, [b"\2" + head], [part.file.fd])
+            socket.send_fds(sock, [bytes((_IN_PAGES,)) + head], [part.file.fd])
             return
     body = [part.data if isinstance(part, Spool) else part for part in parts]
     if sum(map(len, body)) <= INLINE:
-        sock.send(b"".join((b"\0", head, *body)))
+        sock.send(b"".join((bytes((_IN_PACKET,)), head, *map(bytes, body))))
         return
     with _scratch_file() as file:
         for part in body:
             write_all(file.fileno(), part)
-        socket.send_fds(sock, [b"\1" + head], [file.fileno()])
+        socket.send_fds(sock, [bytes((_IN_SCRATCH_FILE,)) + head], [file.fileno()])
 
 
 def _scratch_file() -> IO[bytes]:
@@ -142,8 +152,14 @@ class Message:
         return self.body if self.packet[0] else memoryview(self.packet)[start:]
 
 
-def receive(sock: socket.socket, flags: int = 0) -> Message | None:
+def receive(sock: socket.socket, flags: int = 0, *, takes_sections: bool = False) -> Message | None:
     """Return the next message, None at the end of the stream.
+
+    Args:
+        sock: Where from.
+        flags: As of `recv`.
+        takes_sections: Whether a large body may be a part of a file that the sender has not made for it: only what
+            the supervisor sends is sure not to be cut off while it is read.
 
     Raises:
         BlockingIOError: There is none yet on a non-blocking socket.
@@ -155,9 +171,11 @@ def receive(sock: socket.socket, flags: int = 0) -> Message | None:
     if not packet[0]:
         return Message(packet)
     fds = array.array("i", ancillary[0][2])
-    if packet[0] > 1:
+    if packet[0] != _IN_SCRATCH_FILE:
         first, *others = map(Descriptor, fds)
         del others  # which closes them
+        if takes_sections and packet[0] == _IN_SECTION:
+            return Message(packet, Section(first, *_SECTION.unpack(packet[-_SECTION.size :])).view())
         return Message(packet, pages=Spool.received(first))
     try:
         return Message(packet, _view(fds[0]))

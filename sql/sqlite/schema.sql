@@ -105,7 +105,8 @@ CREATE TABLE IF NOT EXISTS slots (
 
 CREATE INDEX IF NOT EXISTS ix_slots_worker_key ON slots (worker_key);
 
--- Write-once: the input that all runs share stands at task -1, large ones at their task.
+-- Write-once: the input that all runs share stands at task -1, large ones at their task. Of an input or
+-- result of 1 MB or more the body is text: its place in the folder beside this file, as job/file/start/bytes.
 CREATE TABLE IF NOT EXISTS inputs (
     job_key INTEGER NOT NULL,
     task INTEGER NOT NULL,

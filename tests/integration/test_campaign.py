@@ -15,6 +15,7 @@ from rxsql import RxInSqlServer, rx_exec, rx_get_job_results
 from rxsql.client.handle import RxRemoteJob
 from rxsql.errors import ChildDiedError, RunError
 from rxsql.store.engine import Store, open_store
+from rxsql.store.jobs import purge
 from rxsql.store.workers import list_workers
 
 AUDIT = {
@@ -61,6 +62,10 @@ def fail_at_times(number: int) -> int:
     return -number
 
 
+def swell(number: int) -> bytes:
+    return random.Random(number).randbytes(1_100_000 + number)
+
+
 class Jobs:
     """The campaign's jobs, and what must come of them."""
 
@@ -73,7 +78,8 @@ class Jobs:
         self._add(work, many, 1, num_tasks=2, max_attempts=2, pause=0.01)
         self._add(work, many * 3, 3, num_tasks=3, max_attempts=20, pause=0.01)
         self._add(fail_at_times, many * 2, 2, num_tasks=1, max_attempts=20)
-        self.tasks = many * 11
+        self._add(swell, many // 10, 1, num_tasks=0, max_attempts=20)
+        self.tasks = many * 11 + many // 10
 
     def _add(
         self, function: Any, runs: int, chunk: int, *, num_tasks: int, max_attempts: int, **shared: Any
@@ -104,6 +110,8 @@ class Jobs:
                     died += 1
                 elif function is fail_at_times and number % 5 == 0:
                     assert isinstance(found, ValueError) and found.args == (number,)
+                elif function is swell:
+                    assert found == swell(number)
                 else:
                     assert found == (number * number if function is work else -number)
         return died
@@ -133,8 +141,13 @@ def test_campaign(store, tmp_path, campaign, capsys):
         await_end(store)
         died = jobs.check()
         check_rows(store, jobs, audited=bool(audited))
+        tried = attempts(store)
     finally:
         chaos.close()
+    for job, *_ in jobs.handles:
+        purge(store, job.job_id)
+    values = store.dialect.values
+    assert values is None or list(values.folder.iterdir()) == []
     wait_until(lambda: not chaos.strays())
     assert list(chaos.temporary.iterdir()) == []
     said = [log.read_text() for log in tmp_path.glob("*.log")]
@@ -145,7 +158,7 @@ def test_campaign(store, tmp_path, campaign, capsys):
     with capsys.disabled():
         told = ", ".join(f"{count} {what}" for what, count in sorted(chaos.counts.items()))
         print(
-            f"\ncampaign on {store.dialect.name}, seed {campaign.seed}: {jobs.tasks} tasks, {attempts(store)} attempts, "
+            f"\ncampaign on {store.dialect.name}, seed {campaign.seed}: {jobs.tasks} tasks, {tried} attempts, "
             f"{died} runs failed by deaths; {told}"
         )
 

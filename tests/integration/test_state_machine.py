@@ -25,7 +25,7 @@ from support import new_job, register, rows_of
 
 from rxsql.errors import JobExistsError
 from rxsql.models import ConsoleChunk, NewTask, Outcome, Report, RunOutcome, RxRemoteJobStatus, Task, TaskEnd
-from rxsql.store import jobs, reaping, tasks, workers
+from rxsql.store import jobs, outputs, reaping, tasks, workers
 from rxsql.store.engine import Store
 from rxsql.store.submission import add_job
 
@@ -110,7 +110,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(number=pick)
     def take(self, number: int) -> None:
         key = self.any_of(self.jobs, number)
-        found = jobs.fetch_outcomes(self.store, key, after=-1, limit=100)
+        found = outputs.fetch_outcomes(self.store, key, after=-1, limit=100)
         assert [(o.run, o.failed) for o in found] == sorted(self.jobs[key].results.items())
 
     # ------------------------------------------------------------------------------------------- workers
@@ -326,7 +326,7 @@ class StoreMachine(RuleBasedStateMachine):
         lines = [
             (key, text)
             for key in self.jobs
-            for _, chunk in jobs.fetch_console(self.store, key, after=0, limit=1000)
+            for _, chunk in outputs.fetch_console(self.store, key, after=0, limit=1000)
             for text in chunk.lines
         ]
         assert lines == [(key, text) for key, job in self.jobs.items() for text in job.lines]

@@ -17,7 +17,7 @@ from support import claim, ended, line, register, scalar, submit
 from rxsql import rx_cancel_job, rx_exec, rx_get_job_results, rx_wait_for_job
 from rxsql.bench.site import Site
 from rxsql.models import Report
-from rxsql.store import jobs, reaping, tasks, workers, workitems
+from rxsql.store import jobs, outputs, reaping, tasks, workers, workitems
 from rxsql.store.counting import counted
 from rxsql.store.engine import Store
 
@@ -133,8 +133,8 @@ def road(store: Store, worker: int, key: int) -> None:
     tasks.release(store, worker, [(claimed[2], 0)])
     workers.heartbeat(store, worker)
     jobs.job_status(store, "large")
-    jobs.fetch_outcomes(store, key, after=-1, limit=100)
-    jobs.fetch_console(store, key, after=0, limit=100)
+    outputs.fetch_outcomes(store, key, after=-1, limit=100)
+    outputs.fetch_console(store, key, after=0, limit=100)
     assert len(tasks.held_tasks(store, worker)) == 8
     reaping.reap(store, worker, "died")
     assert claim(store, worker, key, limit=5)  # to be taken back when the plans are carried out

@@ -14,7 +14,7 @@ from rxsql.errors import JobExistsError, JobNotFoundError
 from rxsql.client import collecting
 from rxsql.models import ConsoleChunk, NewTask, Outcome, Report, RunOutcome, RxRemoteJobStatus, Task, TaskEnd
 from rxsql.pages import OUT, Page, Spool
-from rxsql.store import jobs, reaping, scripts, tasks, workers, workitems
+from rxsql.store import jobs, outputs, reaping, scripts, tasks, workers, workitems
 from rxsql.store.engine import Store, connect
 from rxsql.store.submission import add_job
 from rxsql.worker.outbox import Outbox
@@ -164,21 +164,21 @@ def test_report_writes_results_and_ends_the_job(store, worker):
     assert written.ended_jobs == {job_key} and written.refused == set()
     job = jobs.get_job(store, "j")
     assert (job.status, job.done_runs, job.failed_runs, job.percent) == ("finished", 2, 0, 100)
-    assert [o.run for o in jobs.fetch_outcomes(store, job_key, after=-1, limit=10)] == [0, 1]
-    assert [o.run for o in jobs.fetch_outcomes(store, job_key, after=0, limit=10)] == [1]
+    assert [o.run for o in outputs.fetch_outcomes(store, job_key, after=-1, limit=10)] == [0, 1]
+    assert [o.run for o in outputs.fetch_outcomes(store, job_key, after=0, limit=10)] == [1]
     assert scalar(store, "SELECT COUNT(*) FROM {rx}slots") == 0
 
 
 def test_large_results_are_read_a_few_megabytes_at_a_time(store, worker, monkeypatch):
     """Whoever collects results holds some megabytes of payloads, however many there are; small ones come together."""
-    fetch, pages = jobs.fetch_outcomes, []
+    fetch, pages = outputs.fetch_outcomes, []
 
     def fetch_and_tell(*arguments, **options):
         page = fetch(*arguments, **options)
         pages.append(len(page))
         return page
 
-    monkeypatch.setattr(jobs, "fetch_outcomes", fetch_and_tell)
+    monkeypatch.setattr(outputs, "fetch_outcomes", fetch_and_tell)
     for job_id, count, value in (("large", 40, bytes(2**20)), ("small", 400, b"value")):
         job_key = submit(store, job_id, tasks=count)
         done = [
@@ -218,7 +218,7 @@ def test_second_report_of_the_same_end_is_refused(store, worker):
     again = ended(first)
     again.outcomes[0] = RunOutcome(job_key, 0, 1, Outcome(0, b"other"))
     assert tasks.report(store, worker, again).refused == {(job_key, 0)}
-    (outcome,) = jobs.fetch_outcomes(store, job_key, after=-1, limit=10)
+    (outcome,) = outputs.fetch_outcomes(store, job_key, after=-1, limit=10)
     assert outcome.value == b"value"
 
 
@@ -240,8 +240,8 @@ def test_late_writers_change_nothing(store, worker, how):
     news = ended(task)
     news.chunks.append(line(task, "late"))
     assert tasks.report(store, writer, news).refused == {(job_key, 0)}
-    assert jobs.fetch_outcomes(store, job_key, after=-1, limit=10) == []
-    assert jobs.fetch_console(store, job_key, after=0, limit=10) == []
+    assert outputs.fetch_outcomes(store, job_key, after=-1, limit=10) == []
+    assert outputs.fetch_console(store, job_key, after=0, limit=10) == []
 
 
 def test_runs_of_a_chunk_are_kept_when_its_task_goes_back(store, worker):
@@ -284,11 +284,11 @@ def test_console_lines_are_read_in_order_and_from_a_place(store, worker):
         ConsoleChunk(job_key, 0, 0, 1, "stderr", 2, "", partial=True),
     ]
     tasks.report(store, worker, Report(chunks=chunks))
-    found = jobs.fetch_console(store, job_key, after=0, limit=10)
+    found = outputs.fetch_console(store, job_key, after=0, limit=10)
     assert [chunk for _, chunk in found] == chunks
-    assert jobs.fetch_console(store, job_key, after=found[0][0], limit=10) == found[1:]
+    assert outputs.fetch_console(store, job_key, after=found[0][0], limit=10) == found[1:]
     tasks.report(store, worker, Report(number=2, chunks=[replace(chunks[0], text="nul \0\nhalf \ud800")]))
-    assert jobs.fetch_console(store, job_key, after=found[1][0], limit=1)[0][1].lines == [
+    assert outputs.fetch_console(store, job_key, after=found[1][0], limit=1)[0][1].lines == [
         "nul \N{SYMBOL FOR NULL}",
         "half ?",
     ]
@@ -335,7 +335,7 @@ def test_tasks_of_a_dead_worker_return_or_fail(store, worker):
     reaping.reap(store, other, "the worker died")
     job = jobs.get_job(store, "j")
     assert (job.status, job.failed_runs) == ("finished", 1)
-    assert [o.error for o in jobs.fetch_outcomes(store, job_key, after=-1, limit=9)] == [
+    assert [o.error for o in outputs.fetch_outcomes(store, job_key, after=-1, limit=9)] == [
         "the worker died",
         None,
     ]
@@ -435,7 +435,7 @@ def test_a_damaged_table_fails_its_run_only(store, worker):
         report.outcomes[:] = [RunOutcome(each.job_key, each.task, each.attempt, outcome, pages)]
         outbox.put(report)
     outbox.send(lambda report: tasks.report(store, worker, report))
-    failed, fine = jobs.fetch_outcomes(store, task.job_key, after=-1, limit=10)
+    failed, fine = outputs.fetch_outcomes(store, task.job_key, after=-1, limit=10)
     assert (
         "StoreRefusedError: The result could not be stored. The table that run 0 returned is damaged"
         in failed.error

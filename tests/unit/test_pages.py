@@ -10,7 +10,8 @@ import pytest
 
 from rxsql import pages
 from rxsql.errors import ScriptError
-from rxsql.pages import IN, OUT, Descriptor, Page, Spool, unpack
+from rxsql.pages import IN, OUT, Page, Spool, unpack
+from rxsql.sections import Descriptor
 from rxsql.scripts import reading, writing
 from rxsql.scripts.columns import SqlColumn, dump_header
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from rxsql.sections import Descriptor, Pieces, Section
 from rxsql.worker import wire
 
 if TYPE_CHECKING:
@@ -65,6 +66,32 @@ def test_a_large_body_cannot_be_changed_behind_its_reader(
         os.pwrite(kept[0], b"x", 0)
     os.close(kept[0])
     assert wire.parse_outcome(message).payload == LARGE
+
+
+def test_pieces_arrive_as_one(ends: tuple[socket.socket, socket.socket]) -> None:
+    """A large payload is sent from where its pieces are, and a small one, too."""
+    for pieces in ([LARGE, b"", b"more"], [b"a", b"b"]):
+        wire.send_outcome(ends[0], outcome(None), Pieces(pieces))
+        message = wire.receive(ends[1])
+        assert message is not None
+        assert wire.parse_outcome(message).payload == b"".join(pieces)
+
+
+@pytest.mark.parametrize("start", [0, 65_536, 1000])
+def test_a_task_may_point_into_a_file(
+    ends: tuple[socket.socket, socket.socket], tmp_path_factory: pytest.TempPathFactory, start: int
+) -> None:
+    """What a child reads is that part, and nothing of the file travels; only a child takes such a message."""
+    path = tmp_path_factory.mktemp("wire") / "file"
+    path.write_bytes(b"x" * start + LARGE + b"y")
+    task = wire.TaskMessage(1, 2, 3, (4, 5), b"")
+    for takes_sections in (True, False):
+        section = Section(Descriptor(os.open(path, os.O_RDONLY)), start, len(LARGE))
+        wire.send_task(ends[0], task, section)
+        message = wire.receive(ends[1], takes_sections=takes_sections)
+        assert message is not None
+        assert (message.body == LARGE) is takes_sections
+        assert wire.parse_task(message).done_runs == (4, 5)
 
 
 def test_another_kind_of_file_is_no_body(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from rxsql import RxInSqlServer, rx_exec, rx_wait_for_job
 from rxsql.bench.statistics import percentile
 from rxsql.bench.work import as_users, flood, stamps
-from rxsql.store import jobs
+from rxsql.store import jobs, outputs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,7 +46,7 @@ def delay(site: Site, sizes: Sizes, _folder: Path) -> dict[str, float]:
     after = 0
     while len(seconds) < sizes.stamps:
         wakeup.wait(1.0)
-        for chunk_key, chunk in jobs.fetch_console(site.store, key, after=after, limit=_PAGE):
+        for chunk_key, chunk in outputs.fetch_console(site.store, key, after=after, limit=_PAGE):
             after = chunk_key
             seconds += [time.time() - float(line) for line in chunk.lines]
     wakeup.close()

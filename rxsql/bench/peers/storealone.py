@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from rxsql.bench.figures import STORE_ALONE
 from rxsql.models import NewJob, NewTask, Outcome, Report, RunOutcome, TaskEnd
-from rxsql.store import jobs, reaping, tasks, workers
+from rxsql.sections import Section
+from rxsql.store import jobs, outputs, reaping, tasks, workers
 from rxsql.store.engine import open_store
 from rxsql.store.submission import add_job
 
@@ -52,7 +53,7 @@ class StoreAlone:
         done = 0
         while done < len(bodies):
             done += self.complete(job_key, _BATCH)
-        outcomes = jobs.fetch_outcomes(self._store, job_key, after=-1, limit=len(bodies))
+        outcomes = outputs.fetch_outcomes(self._store, job_key, after=-1, limit=len(bodies))
         jobs.purge(self._store, job_id, durable=False)
         return [outcome.value for outcome in outcomes]
 
@@ -90,7 +91,7 @@ class StoreAlone:
             self._store,
             self._worker,
             Report(
-                outcomes=[_outcome(task, bodies.get(task.task, task.input)) for task in claimed],
+                outcomes=[_outcome(task, _loaded(bodies.get(task.task, task.input))) for task in claimed],
                 ends=[_end(task) for task in claimed],
             ),
         )
@@ -105,7 +106,11 @@ class StoreAlone:
         reaping.reap(self._store, self._worker, "")
 
 
-def _outcome(task: Task, body: bytes | None) -> RunOutcome:
+def _loaded(body: bytes | Section | None) -> bytes | memoryview | None:
+    return body.view() if isinstance(body, Section) else body
+
+
+def _outcome(task: Task, body: bytes | memoryview | None) -> RunOutcome:
     return RunOutcome(task.job_key, task.task, task.attempt, Outcome(task.first_run, body))
 
 

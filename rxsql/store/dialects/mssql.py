@@ -36,6 +36,7 @@ class StoreDialect:
     embedded = False
     notifies = False
     schema = "rx"
+    values = None  # none apart
 
     def __init__(self, url: URL, settings: Settings) -> None:
         self._timeout = settings.busy_timeout_seconds

@@ -61,6 +61,7 @@ class StoreDialect:
     embedded = False
     notifies = True
     schema = "rx"
+    values = None  # none apart
 
     def __init__(self, url: URL, settings: Settings) -> None:
         try:

@@ -15,6 +15,7 @@ from rxsql.errors import StoreError, StoreLockedError, StoreRefusedError
 from rxsql.store.dialects.bulk import ROWS_AT_ONCE, grouped
 from rxsql.store.dialects.direct import Connections
 from rxsql.store.dialects.filewakeup import FileWakeup
+from rxsql.store.dialects.valuefiles import ValueFiles
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -69,6 +70,7 @@ class StoreDialect:
             )
         self.path = Path(str(url.database)).expanduser().absolute()
         self.label = str(self.path)
+        self.values = ValueFiles(self.path)
         self._timeout = settings.busy_timeout_seconds
         self._connections: Connections | None = None
         self._idle_wakeups: list[FileWakeup] = []
