@@ -158,11 +158,15 @@ def _list(store: Store, query: Any, job_key: int, direction: str, **tasks: Any) 
 
 
 def _batches(listed: Sequence[Any]) -> Iterator[list[Any]]:
-    """Yield the listed pages in parts without gaps, of as many rows as may be in memory at once, or of one page."""
+    """Yield the listed pages in parts without gaps, of as many rows as may be in memory at once, or of one page.
+
+    The pages of a table that has several are full, of rows or of characters: each is a part of its own.
+    """
     batch: list[Any] = []
     rows = 0
     for entry in listed:
-        if batch and (rows + entry.row_count > _ROWS_AT_ONCE or entry.task > batch[-1].task + 1):
+        is_far = bool(batch) and entry.task > batch[-1].task + 1
+        if batch and (is_far or entry.page > 0 or rows + entry.row_count > _ROWS_AT_ONCE):
             yield batch
             batch, rows = [], 0
         batch.append(entry)
