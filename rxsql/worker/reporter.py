@@ -25,9 +25,12 @@ if TYPE_CHECKING:
     from rxsql.worker.pool import Child
 
 log = logging.getLogger("rxsql.worker")
-TAIL_SECONDS = 0.02  # between readings of the captured output
+# Between readings of the captured output: where something was written lately, and where nobody writes anything.
+_TAIL_SECONDS, _QUIET_TAIL_SECONDS = 0.02, 0.04
+_QUIET_AFTER_SECONDS = 0.5
 _GATHER_SECONDS = 0.004  # how long outcomes wait for others while children are at work, at least
-_GATHER_MOST_SECONDS = 0.1
+_GATHER_MOST_SECONDS = 0.2
+_GATHER_RUNS = 4  # or for as long as so many runs take
 _GATHER_COUNT = 1000
 _GATHER_BYTES = 256 * 1024  # of console output
 
@@ -43,6 +46,7 @@ class Reporter:
         self._since = 0.0
         self._console_bytes = 0
         self._tail_due = 0.0
+        self._last_line = 0.0
         self._gather_seconds = _GATHER_SECONDS
         self.failures: dict[int, str] = {}  # job keys and the reasons for which the whole job fails
 
@@ -66,7 +70,7 @@ class Reporter:
         if self._report.chunks:
             return self._gather_seconds
         longest = max((job.mean_seconds or 0.0 for job in self._jobs.values()), default=0.0)
-        return max(self._gather_seconds, min(_GATHER_MOST_SECONDS, 2 * longest))
+        return max(self._gather_seconds, min(_GATHER_MOST_SECONDS, _GATHER_RUNS * longest))
 
     def ends_task_of(self, job_key: int) -> bool:
         """Whether the end of one of a job's tasks is not written yet."""
@@ -175,12 +179,18 @@ class Reporter:
 
     # --------------------------------------------------------------------------------------------- console
 
+    @property
+    def tail_in(self) -> float:
+        """Seconds until the captured output is to be read."""
+        return max(0.0, self._tail_due - time.monotonic())
+
     def tail(self) -> None:
         """Read what running tasks have written so far."""
         now = time.monotonic()
         if now < self._tail_due:
             return
-        self._tail_due = now + TAIL_SECONDS
+        is_quiet = now > self._last_line + _QUIET_AFTER_SECONDS
+        self._tail_due = now + (_QUIET_TAIL_SECONDS if is_quiet else _TAIL_SECONDS)
         for job in self._jobs.values():
             for child in job.children:
                 # Sizes first, messages second: what lies below these sizes and belongs to an ended run is known then.
@@ -202,6 +212,7 @@ class Reporter:
                 continue
             chunk = dispatch.run_console().add(stream, data, final=final)
             if chunk is not None:
+                self._last_line = time.monotonic()
                 self._note()
                 self._report.chunks.append(chunk)
                 self._console_bytes += len(data)

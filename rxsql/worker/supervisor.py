@@ -16,7 +16,7 @@ from rxsql.store.retry import growing
 from rxsql.worker.dispatcher import LOOK_SECONDS, Dispatcher
 from rxsql.worker.exits import Exit
 from rxsql.worker.poller import Poller
-from rxsql.worker.reporter import TAIL_SECONDS, Reporter
+from rxsql.worker.reporter import Reporter
 
 if TYPE_CHECKING:
     from rxsql.settings import Settings
@@ -119,11 +119,11 @@ class Supervisor:
         now = time.monotonic()
         report_due = self._reporter.due_in
         if report_due is not None:
-            return report_due
+            return min(report_due, self._reporter.tail_in) if self._jobs else report_due
         if now < self._hint_until:
             return _HINT_POLL_BUSY_SECONDS if self._jobs else _HINT_POLL_SECONDS
         if self._jobs:
-            return TAIL_SECONDS
+            return self._reporter.tail_in
         if now - self._last_work < 1 or any(child.stopping for child in self._pool.children.values()):
             return _BUSY_SECONDS
         return max(0.0, min(LOOK_SECONDS, self._dispatcher.look_due - now, self._poller.heartbeat_in))

@@ -211,7 +211,10 @@ def test_refused_large_inputs_fail_their_tasks_only(scene):
     )
     scene.change_of(gone, "DELETE FROM {rx}inputs WHERE job_key = {key} AND task = 0")
     scene.go(swapped, gone)
-    for job, reason in ((swapped, "Refused the input of task 0 of job swapped"), (gone, "is not in the store any more")):
+    for job, reason in (
+        (swapped, "Refused the input of task 0 of job swapped"),
+        (gone, "is not in the store any more"),
+    ):
         with pytest.warns(FailedRunsWarning):
             lost, *kept = rx_get_job_results(job)
         assert reason in str(lost)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 # than a millisecond; and always where nobody says that something was written.
 _FIRST_PAUSE, _LAST_PAUSE, _GROWTH = 0.0002, 0.005, 1.25
 _LONGEST_PAUSE = 0.1
+_SHARE, _SHARE_AFTER_WRITE = 0.25, 0.01  # of the time without a write that may pass until a commit is seen
 _EVENTS_BYTES = 65536
 
 
@@ -33,6 +34,7 @@ class FileWakeup:
         self._seen: dict[int, int] = {}
         self.changed()  # opens the store, so that the log is there to be watched
         self._watch = _watch(path)
+        self._written_at = time.monotonic()  # as far as is known
 
     def fileno(self) -> int | None:
         """Return the inotify descriptor."""
@@ -60,28 +62,40 @@ class FileWakeup:
         also after one before this call, whose commit may be on its way.
         """
         end = time.monotonic() + seconds
-        pause, hinted = _FIRST_PAUSE, False
-        self.drain()
+        pause, hinted = self._first_pause(), self._watch is None
         while not self.changed():
             left = end - time.monotonic()
             if left <= 0:
                 return False
-            if self._watch is None or hinted:  # not woken by each page that is written
+            if hinted:  # not woken by each page that is written
                 time.sleep(min(left, pause))
-                hinted = pause < _LAST_PAUSE
+                hinted = self._watch is None or pause < _LAST_PAUSE
                 pause = min(_LAST_PAUSE, pause * _GROWTH)
             elif select.select([self._watch], [], [], min(left, pause))[0]:
-                self.drain()
-                pause, hinted = _FIRST_PAUSE, True
+                pause, hinted = self._first_pause(), True
             else:
                 pause = min(_LONGEST_PAUSE, pause * _GROWTH)
+        self._read_watch()  # what was written for the change that is seen now
         return True
+
+    def _first_pause(self) -> float:
+        """Return how long to wait for a commit at first: the longer nothing had been written, the less it matters."""
+        before = self._written_at
+        self.drain()
+        written = self._watch is None or self._written_at > before
+        quiet = time.monotonic() - before
+        share, most = (_SHARE_AFTER_WRITE, _LAST_PAUSE) if written else (_SHARE, _LONGEST_PAUSE)
+        return max(_FIRST_PAUSE, min(most, share * quiet))
 
     def drain(self) -> None:
         """Make the descriptor unreadable until somebody writes again."""
-        if self._watch is not None:
-            with suppress(BlockingIOError):
-                os.read(self._watch.fileno(), _EVENTS_BYTES)
+        if self._read_watch():
+            self._written_at = time.monotonic()
+
+    def _read_watch(self) -> bool:
+        with suppress(BlockingIOError):
+            return self._watch is not None and bool(os.read(self._watch.fileno(), _EVENTS_BYTES))
+        return False
 
     def close(self) -> None:
         """Keep the watch for the next one who waits: the kernel takes a millisecond to end one."""
