@@ -150,9 +150,15 @@ def test_rows_that_are_no_objects_fail_their_job_only(
     assert "no JSON array of objects" in error
 
 
-@pytest.mark.parametrize(("table", "what"), [("frames", "input"), ("scripts", "script")])
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ("frames", "input of task 0 is not in the store any more"),
+        ("scripts", "script was deleted from the store"),
+    ],
+)
 def test_what_vanished_fails_its_job_only(
-    connection: sqlite3.Connection, start_worker: Any, ended: Callable[[str], str], table: str, what: str
+    connection: sqlite3.Connection, start_worker: Any, ended: Callable[[str], str], table: str, words: str
 ) -> None:
     """A job whose input or text somebody has deleted fails with a sentence; the next job runs."""
     insert = "INSERT INTO submit_script (job_id, script, input_data) VALUES (?, 'x = 1', '[]')"
@@ -163,7 +169,7 @@ def test_what_vanished_fails_its_job_only(
     assert ended("bad") == "failed"
     assert ended("good") == "finished"
     (error,) = connection.execute("SELECT error FROM jobs WHERE job_id = 'bad'").fetchone()
-    assert f"{what} was deleted from the store" in error
+    assert words in error
 
 
 # ---------------------------------------------------------------------------------------------- published functions

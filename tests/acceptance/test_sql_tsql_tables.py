@@ -284,8 +284,8 @@ def test_a_removal_that_is_rolled_back_removes_nothing(many: str, cursor: Any) -
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ("DROP TABLE {table}", "input was deleted"),
-        ("DELETE FROM {table} WHERE n = 11000", "input was deleted"),
+        ("DROP TABLE {table}", "is not in the store any more"),
+        ("DELETE FROM {table} WHERE n = 11000", "is not in the store any more"),
         ("ALTER TABLE {table} DROP COLUMN c0", "cannot be read"),
     ],
     ids=["dropped", "a row deleted", "a column dropped"],
