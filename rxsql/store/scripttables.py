@@ -18,7 +18,7 @@ from rxsql.store.tables import Key, made_now, metadata
 scripts = Table(
     "scripts",
     metadata,
-    Column("job_key", Key, nullable=False),
+    Column("job_key", Key, autoincrement=False, nullable=False),
     Column("language", Unicode(128), nullable=False),
     Column("script", UnicodeText),
     Column("input_name", Unicode(128), nullable=False),
@@ -44,7 +44,7 @@ frames = Table(
 waiters = Table(
     "waiters",
     metadata,
-    Column("job_key", Key, nullable=False),
+    Column("job_key", Key, autoincrement=False, nullable=False),
     made_now("seen_at"),
     PrimaryKeyConstraint("job_key"),
 )

@@ -172,6 +172,21 @@ def test_what_vanished_fails_its_job_only(
     assert words in error
 
 
+def test_a_page_without_a_body_fails_its_job_only(
+    connection: sqlite3.Connection, start_worker: Any, ended: Callable[[str], str]
+) -> None:
+    """A page whose rows should stand in a table of their own, which is not there, is input that is lost."""
+    insert = "INSERT INTO submit_script (job_id, script, input_data) VALUES (?, 'x = 1', '[]')"
+    connection.execute(insert, ("bad",))
+    connection.execute("UPDATE frames SET body = '', row_count = 2")
+    connection.execute(insert, ("good",))
+    start_worker()
+    assert ended("bad") == "failed"
+    assert ended("good") == "finished"
+    (error,) = connection.execute("SELECT error FROM jobs WHERE job_id = 'bad'").fetchone()
+    assert "input of task 0 is not in the store any more" in error
+
+
 # ---------------------------------------------------------------------------------------------- published functions
 
 

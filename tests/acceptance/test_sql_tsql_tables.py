@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import servers
 from conftest import wait_until
+from sqlscripts import every_type as every_dtype
+from sqlscripts import same
 from support import rows_of, scalar
 from tsqlserver import (
     SCRIPTS,
@@ -22,6 +24,7 @@ from tsqlserver import (
     worker,
 )
 
+from rxsql import RxInSqlServer, rx_execute_script
 from rxsql.store import install, jobs, scripts, sqlfiles
 from rxsql.store.engine import Store, connect
 
@@ -236,6 +239,10 @@ def test_the_table_goes_with_its_transaction(many: str, cursor: Any) -> None:
     table = submit(cursor, many, "done", ENDLESS)
     cursor.execute("COMMIT")
     assert exists(cursor, table)
+    with pytest.raises(Exception, match=r"51006|is there already"):
+        submit(cursor, many, "done", ENDLESS)
+    cursor.execute("IF @@TRANCOUNT > 0 ROLLBACK")
+    assert cursor.execute("SELECT COUNT(*) FROM sys.tables WHERE name LIKE 'input[_]%'").fetchval() == 1
     cursor.execute("EXEC rx.cleanup_job N'done'")
 
 
@@ -355,3 +362,16 @@ def test_prints_arrive_while_a_script_runs(server: Store, worker: None, cursor: 
         (tmp_path / str(n)).touch()
     assert ended(server, "prints") == ("finished", None)
     assert look() == ([], "finished")
+
+
+def test_tables_from_python(server: Store, worker: None) -> None:
+    """rx_execute_script sends a table of every type to this server's worker, and gets it back as it was."""
+    table = every_dtype()
+    result = rx_execute_script(
+        "OutputDataSet, count = InputDataSet, len(InputDataSet)",
+        table,
+        compute_context=RxInSqlServer(server.url),
+        output_params=["count"],
+    )
+    assert same(result.output, table)
+    assert result.parameters == {"count": 3}

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import decimal
 import json
 import os
+import uuid
 
 import pandas as pd
 import pytest
@@ -14,6 +17,7 @@ from rxsql.pages import IN, OUT, Page, Spool, unpack
 from rxsql.sections import Descriptor
 from rxsql.scripts import reading, writing
 from rxsql.scripts.columns import SqlColumn, dump_header
+from rxsql.store import inputtables
 
 SOME = [Page(IN, number, 1, '[["ü", "int", null, null]]', f"[[{number}]]") for number in range(5)]
 
@@ -127,3 +131,32 @@ def test_wide_rows_make_small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(len(page.body) <= 1_000 or page.row_count == 1 for page in made)
     assert [row[-1] for page in made for row in json.loads(page.body)] == list(range(len(table)))
     assert reading.frame_of(made)["x"].tolist() == table["x"].tolist()
+
+
+def test_rows_of_a_driver_are_the_cells_of_a_page() -> None:
+    """Values as drivers give them, NULLs too, are in the script's table what their column's type says."""
+    given = {
+        "bit": True,
+        "bigint": 2**63 - 1,
+        "float": -1.7976931348623157e308,
+        "decimal": decimal.Decimal("-0.0000010000"),
+        "nvarchar": 'ü 😀 "\\\n',
+        "varbinary": b"\x00\xff",
+        "date": dt.date(1, 1, 1),
+        "time": dt.time(23, 59, 59, 123456),
+        "datetime2": dt.datetime(2020, 1, 2, 3, 4, 5, 123456),
+        "uniqueidentifier": uuid.UUID(int=1),
+    }
+    header = dump_header([SqlColumn(f"a {kind}", kind) for kind in given])
+    rows = [tuple(given.values()), (None,) * len(given)]
+    page = inputtables._filled(Page(IN, 0, 2, header, ""), rows)
+    frame = reading.frame_of([page])
+    made = {kind: frame[f"a {kind}"][0] for kind in given}
+    assert made == {**given, "uniqueidentifier": str(uuid.UUID(int=1))}
+    assert frame.iloc[1].isna().all()
+
+
+def test_a_page_with_rows_missing_stays_empty() -> None:
+    """Rows that are fewer than the page says are none of it."""
+    page = Page(IN, 0, 2, dump_header([SqlColumn("a", "int")]), "")
+    assert inputtables._filled(page, [(1,)]) == page
