@@ -114,13 +114,12 @@ class ValueFiles:
             if parts is None:
                 continue
             name, start, size = parts[1], int(parts[2]), int(parts[3])
-            try:
-                file = files.setdefault(name, files.get(name) or self._open(name))
-            except FileNotFoundError:
-                continue
-            # Who maps what is cut off, as by a copy that was ended half-way, is killed by the system.
-            if os.fstat(file.fd).st_size >= start + size:
-                found[place] = Section(file, start, size)
+            with suppress(FileNotFoundError):
+                if name not in files:
+                    files[name] = self._open(name)
+                # Who maps what is cut off, as by a copy that was ended half-way, is killed by the system.
+                if os.fstat(files[name].fd).st_size >= start + size:
+                    found[place] = Section(files[name], start, size)
         return found
 
     def _open(self, name: str) -> Descriptor:
