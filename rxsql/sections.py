@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Self
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-_READ = mmap.MAP_SHARED | getattr(mmap, "MAP_POPULATE", 0)
-
 
 class Descriptor:
     """An open file, which is closed with its last holder."""
@@ -52,8 +50,9 @@ class Section:
     def view(self) -> memoryview:
         """Return the bytes, as pages of the file that all its readers share."""
         before = self.start % mmap.ALLOCATIONGRANULARITY
+        flags = mmap.MAP_SHARED | getattr(mmap, "MAP_POPULATE", 0)
         mapped = mmap.mmap(
-            self.file.fd, before + self.size, _READ, mmap.PROT_READ, offset=self.start - before
+            self.file.fd, before + self.size, flags, mmap.PROT_READ, offset=self.start - before
         )
         return memoryview(mapped)[before:]
 

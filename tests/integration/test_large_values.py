@@ -315,7 +315,7 @@ def test_inputs_that_are_gone_or_cut_off(store, store_path, folder, context, sta
     assert f"The shared input is not in {folder}" in str(rx_get_job_results(shared))
 
 
-@pytest.mark.parametrize("place", ["../outside/" + "0" * 32 + "/0/10", "j/" + "0" * 32 + "/0/10", "j", ""])
+@pytest.mark.parametrize("place", ["../outside/" + "0" * 32 + "/0/10", "j/" + "0" * 32 + "/0/10", "j/x", ""])
 def test_a_place_that_somebody_wrote(store, folder, place):
     """Nothing outside the folder is read, whatever stands in a row."""
     outside = folder.parent / "outside"
@@ -328,6 +328,23 @@ def test_a_place_that_somebody_wrote(store, folder, place):
     (outcome,) = outputs.fetch_outcomes(store, key, after=-1, limit=9)
     assert outcome.value is None
     assert "The result of run 0" in str(outcome.error)
+
+
+def test_a_file_that_cannot_be_read(store, folder):
+    """An error that names it: it is there, so the run is not to blame."""
+    key = large_key(store)
+    shutil.rmtree(folder / "j")
+    (folder / "j").write_bytes(b"no folder")
+    with pytest.raises(StoreError, match=f"The large value {folder}/j/.* cannot be read: Not a directory"):
+        tasks.task_inputs(store, key, [0])
+
+
+def test_an_empty_place(store, folder):
+    """No value is empty there, so such a row was written by somebody."""
+    key = large_key(store)
+    with store.write() as connection:
+        connection.exec_driver_sql("UPDATE inputs SET body = substr(body, 1, 2 + 32) || '/0/0'")
+    assert tasks.task_inputs(store, key, [0]) == {}
 
 
 def test_a_folder_that_cannot_be_made(store, folder):

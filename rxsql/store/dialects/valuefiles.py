@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from rxsql.sections import Pieces
 
 _FOLDER = r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}"
-_PLACE = re.compile(rf"({_FOLDER}/[0-9a-f]{{32}})/([0-9]{{1,18}})/([0-9]{{1,18}})")
+_PLACE = re.compile(rf"({_FOLDER}/[0-9a-f]{{32}})/([0-9]{{1,18}})/([1-9][0-9]{{0,17}})")
 _ALIGNED = 65_536  # of every system's pages a multiple, so that a value can be mapped by itself
 _STRAY_SECONDS = 3600.0  # a submission takes less between its files and its commit
 
@@ -65,7 +65,7 @@ class ValueFiles:
         return [f"{name}/{start}/{size}" for start, size in places]
 
     def _write(self, path: Path, bodies: Sequence[bytes | memoryview | Pieces]) -> list[tuple[int, int]]:
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         places, start = [], 0
         try:
             os.fchmod(fd, self._mode())
@@ -103,21 +103,34 @@ class ValueFiles:
         )
 
     def sections(self, places: Collection[str]) -> dict[str, Section]:
-        """Return those of the values that are there and whole, by their places."""
+        """Return those of the values that are there and whole, by their places.
+
+        Raises:
+            StoreError: A file is there and cannot be read.
+        """
         files: dict[str, Descriptor] = {}
         found = {}
-        for place in places:
-            parts = _PLACE.fullmatch(place)
+        for place, parts in ((place, _PLACE.fullmatch(place)) for place in places):
             if parts is None:
                 continue
             name, start, size = parts[1], int(parts[2]), int(parts[3])
             with suppress(FileNotFoundError):
                 if name not in files:
-                    files[name] = Descriptor(os.open(self.folder / name, os.O_RDONLY | os.O_CLOEXEC))
+                    files[name] = self._open(name)
                 # Who maps what is cut off, as by a copy that was ended half-way, is killed by the system.
                 if os.fstat(files[name].fd).st_size >= start + size:
                     found[place] = Section(files[name], start, size)
         return found
+
+    def _open(self, name: str) -> Descriptor:
+        try:
+            return Descriptor(os.open(self.folder / name, os.O_RDONLY))
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise StoreError(
+                f"The large value {self.folder / name} of the store {self._store} cannot be read: {error.strerror}."
+            ) from error
 
     def is_place(self, text: str) -> bool:
         """Whether this is how a place is written."""
@@ -138,7 +151,7 @@ class ValueFiles:
     def strays(self) -> list[str]:
         """Return the ids of the jobs that have values here which were written some time ago."""
         latest = time.time() - _STRAY_SECONDS
-        with suppress(FileNotFoundError), os.scandir(self.folder) as entries:
+        with suppress(OSError), os.scandir(self.folder) as entries:
             return [entry.name for entry in entries if entry.stat().st_mtime < latest]
         return []
 
