@@ -29,6 +29,7 @@ _HINT_SECONDS = 0.01  # after somebody began to write: the commit is about to be
 _HINT_POLL_SECONDS = 0.0002
 _HINT_POLL_BUSY_SECONDS = 0.003  # children have the processor then, and the hint is of our own claims mostly
 _BUSY_SECONDS = 0.005  # between looks at the hint shortly after there was work
+_HINT = "hint"
 _LONGEST_PAUSE_SECONDS = 2.0  # between attempts while the store is out of reach
 
 
@@ -53,7 +54,6 @@ class Supervisor:
         self._trouble = 0
         # Back soon enough after an outage to renew the lease before others take this worker for dead.
         self._longest_pause = min(_LONGEST_PAUSE_SECONDS, settings.lease_seconds / 4)
-        self._wakeup_fd: int | None = None
 
     def run(self) -> None:
         """Work until the end, then give everything back."""
@@ -92,11 +92,8 @@ class Supervisor:
 
     def _wait(self) -> bool:
         """Wait for something to happen; return whether the store has changed."""
-        self._watch_store()
-        # The selector itself rounds up to milliseconds.
-        select.select([self._selector], [], [], self._timeout())
-        for key, _ in self._selector.select(0):
-            if key.fd == self._wakeup_fd:
+        for key in self._ready():
+            if key.data is _HINT:
                 self._wakeup.drain()
                 self._hint_until = time.monotonic() + _HINT_SECONDS
             elif key.fileobj is self._signals[0]:
@@ -104,16 +101,18 @@ class Supervisor:
                     self._signals[0].recv(4096)
         return self._wakeup.changed()
 
-    def _watch_store(self) -> None:
-        fd = self._wakeup.fileno()
-        if fd == self._wakeup_fd:
-            return
-        if self._wakeup_fd is not None:
-            with suppress(KeyError, ValueError, OSError):  # it was closed with a lost connection
-                self._selector.unregister(self._wakeup_fd)
-        if fd is not None:
-            self._selector.register(fd, selectors.EVENT_READ)
-        self._wakeup_fd = fd
+    def _ready(self) -> list[selectors.SelectorKey]:
+        hint = self._wakeup.fileno()
+        if hint is not None:  # for this wait only: a lost connection's descriptor is soon somebody else's
+            self._selector.register(hint, selectors.EVENT_READ, _HINT)
+        try:
+            select.select(
+                [self._selector], [], [], self._timeout()
+            )  # the selector itself rounds up to milliseconds
+            return [key for key, _ in self._selector.select(0)]
+        finally:
+            if hint is not None:
+                self._selector.unregister(hint)
 
     def _timeout(self) -> float:
         now = time.monotonic()

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import selectors
+import signal
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -27,7 +31,10 @@ from rxsql import (
 )
 from rxsql.errors import NoWorkerWarning
 from rxsql.store import install, tasks
+from rxsql.settings import Settings
 from rxsql.store.engine import connect, open_store
+from rxsql.worker.pool import Pool
+from rxsql.worker.supervisor import Supervisor
 
 
 @pytest.fixture
@@ -242,3 +249,36 @@ def test_server_restart(server_url, postgresql_cluster, start_worker_on, tmp_pat
     assert sorted(int(line) for line in log.read_text().splitlines()) == list(range(30))
     assert [worker.poll() for worker in workers] == [None, None]
     assert all("could_not_sign_off" not in text.read_text() for text in said)
+
+
+def test_descriptor_of_a_lost_connection_is_a_new_childs(server_url):
+    """A worker's connection is lost, and a child's socket gets its number at once: the worker listens to it."""
+    store = connect(server_url)
+    settings = Settings(slots=1)
+    pool = Pool(settings)
+    pool.wait_ready()
+    supervisor = Supervisor(store, settings, pool)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    supervisor.listen()
+    try:
+        supervisor._turn()
+        watched = supervisor._wakeup.fileno()
+        other = connect(server_url)
+        listening = "FROM pg_stat_activity WHERE datname = current_database() AND query = 'LISTEN rxsql'"
+        assert scalar(other, f"SELECT COUNT(pg_terminate_backend(pid)) {listening}") == 1
+        wait_until(lambda: scalar(other, f"SELECT COUNT(*) {listening}") == 0)
+        other.close()
+        wait_until(lambda: (supervisor._wait(), supervisor._wakeup.fileno())[1] is None)
+        if (null := os.open(os.devnull, os.O_RDONLY)) != watched:
+            os.dup2(null, watched)
+            os.close(null)
+        with socket.socket() as some:
+            os.dup2(some.fileno(), watched)
+        with socket.socket(fileno=watched) as child:
+            supervisor._selector.register(child, selectors.EVENT_READ)
+            supervisor._selector.unregister(child)
+    finally:
+        supervisor._sign_off()
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        store.close()

@@ -174,7 +174,12 @@ class NotifyWakeup:
 
     def fileno(self) -> int | None:
         """Return the connection's descriptor."""
-        return None if self._raw is None else self._raw.fileno()
+        import psycopg  # noqa: PLC0415
+
+        try:
+            return None if self._raw is None else self._raw.fileno()
+        except psycopg.Error:  # it was lost, which `changed` finds out
+            return None
 
     def drain(self) -> None:
         """Nothing to do: `changed` reads what has come."""
