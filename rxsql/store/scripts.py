@@ -15,7 +15,7 @@ from rxsql.settings import Settings
 from rxsql.store.inputtables import with_bodies
 from rxsql.store.retry import retried
 from rxsql.store.scripttables import frames, scripts
-from rxsql.store.tables import Key
+from rxsql.store.tables import Key, constant
 from rxsql.storename import redacted
 
 if TYPE_CHECKING:
@@ -30,6 +30,11 @@ if TYPE_CHECKING:
 _OF_JOB = sa.bindparam("job_key", type_=Key)
 _SCRIPT = sa.select(scripts).where(scripts.c.job_key == _OF_JOB)
 _OF_TABLES = sa.and_(frames.c.job_key == _OF_JOB, frames.c.direction == sa.bindparam("direction"))
+_DROP_OUTPUTS = constant(
+    sa.delete(frames).where(
+        frames.c.job_key == _OF_JOB, frames.c.task == sa.bindparam("task"), frames.c.direction != IN
+    )
+)
 _IN_ORDER = (frames.c.task, frames.c.page)
 _LIST = sa.select(frames.c.task, frames.c.page, frames.c.row_count).where(_OF_TABLES).order_by(*_IN_ORDER)
 _LIST_OF_TASKS = _LIST.where(frames.c.task.in_(sa.bindparam("tasks", expanding=True)))
@@ -60,7 +65,7 @@ def add_script(connection: Connection, store: Store, job_key: int, script: NewSc
     }
     connection.execute(sa.insert(scripts), row)
     for task, pages in enumerate(script.frames):
-        _add_pages(connection, store, job_key, task, pages)
+        add_pages(connection, store, job_key, task, pages)
 
 
 def add_outputs(connection: Connection, store: Store, outcomes: Sequence[RunOutcome]) -> None:
@@ -72,15 +77,26 @@ def add_outputs(connection: Connection, store: Store, outcomes: Sequence[RunOutc
     for entry in outcomes:
         if entry.pages is None:
             continue
+        if entry.attempt > 1:  # the one before may have been killed while it wrote a large table
+            drop_outputs(connection, entry)
         try:
-            _add_pages(connection, store, entry.job_key, entry.task, entry.pages)
+            add_pages(connection, store, entry.job_key, entry.task, entry.pages)
         except (ValueError, OSError) as error:
-            raise StoreRefusedError(
-                f"The table that run {entry.outcome.run} returned is damaged: {error}."
-            ) from None
+            raise damaged(entry, error) from None
 
 
-def _add_pages(connection: Connection, store: Store, job_key: int, task: int, pages: Iterable[Page]) -> None:
+def damaged(entry: RunOutcome, why: Exception) -> StoreRefusedError:
+    """Return the error of pages that are none: the script has got at what its process sends."""
+    return StoreRefusedError(f"The table that run {entry.outcome.run} returned is damaged: {why}.")
+
+
+def drop_outputs(connection: Connection, entry: RunOutcome) -> None:
+    """Remove the pages that a task has returned so far."""
+    connection.execute(_DROP_OUTPUTS, {"job_key": entry.job_key, "task": entry.task})
+
+
+def add_pages(connection: Connection, store: Store, job_key: int, task: int, pages: Iterable[Page]) -> None:
+    """Store pages of a task; those that are there stay as they are."""
     for page in pages:  # one at a time: each is as large as one statement should be
         row = {
             "job_key": job_key,

@@ -211,6 +211,11 @@ def _own_tasks(
     return {(row[0], row[1]) for row in rows}
 
 
+def holds(connection: Connection, store: Store, worker_key: int, entry: RunOutcome) -> bool:
+    """Whether a worker still holds a task, in that attempt; it does until the transaction ends."""
+    return bool(_own_tasks(connection, store, worker_key, [(entry.job_key, entry.task, entry.attempt)]))
+
+
 def _insert_results(
     connection: Connection, store: Store, outcomes: Sequence[RunOutcome], stored: Stored
 ) -> None:

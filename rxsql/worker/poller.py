@@ -18,15 +18,16 @@ from rxsql.models import RxRemoteJobStatus
 from rxsql.pages import Spool
 from rxsql.payload import PYTHON, Keyring, signing
 from rxsql.sections import Section
-from rxsql.store import jobs, reaping, scripts, tasks, workers, workitems
+from rxsql.store import jobs, reaping, scripts, tasks, uploads, workers, workitems
 from rxsql.worker.capture import Quota
 from rxsql.worker.dispatch import Dispatch
 from rxsql.worker.folders import sweep
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
-    from rxsql.models import OpenJob, Outcome, Report, Task, WorkItem, Written
+    from rxsql.models import OpenJob, Outcome, Report, RunOutcome, Task, WorkItem, Written
+    from rxsql.pages import Page
     from rxsql.settings import Settings
     from rxsql.store.engine import Store
 
@@ -209,6 +210,10 @@ class Poller:
     def write(self, news: Report) -> Written:
         """Write back; tell which tasks are not this worker's any more, and which jobs ended with it."""
         return tasks.report(self._store, self.worker_key, news)
+
+    def add_pages(self, entry: RunOutcome, pages: Sequence[Page], *, anew: bool) -> bool:
+        """Write pages of a result, `anew` instead of those that are there; False when the task is not ours any more."""
+        return uploads.add_pages(self._store, self.worker_key, entry, pages, anew=anew)
 
     def release_slots(self, job_key: int) -> None:
         """Give up a job's slots."""

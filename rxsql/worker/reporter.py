@@ -5,14 +5,15 @@ from __future__ import annotations
 import logging
 import struct
 import time
+from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from rxsql.kinds import JobKind
 from rxsql.models import Crash, Outcome, Report, RunOutcome, TaskEnd
 from rxsql.pages import Spool
 from rxsql.worker import schedule, wire
 from rxsql.worker.outbox import Outbox
+from rxsql.worker.uploads import Uploads, returned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,6 +44,7 @@ class Reporter:
         self._jobs = jobs
         self._report = Report(number=0)
         self._outbox = Outbox()
+        self._uploads = Uploads(poller)
         self._since = 0.0
         self._console_bytes = 0
         self._tail_due = 0.0
@@ -58,6 +60,24 @@ class Reporter:
         if self._console_bytes >= _GATHER_BYTES or self._is_awaited:
             return 0.0
         return max(0.0, self._since + self._patience - time.monotonic())
+
+    @property
+    def is_uploading(self) -> bool:
+        """Whether there are pages of tables to be written, one at each turn."""
+        return bool(self._uploads)
+
+    def upload(self) -> None:
+        """Write a page of a large table, if there is one."""
+        ended = self._uploads.step() if self._uploads else None
+        if ended is not None:
+            self._note()
+            self._report.outcomes.append(ended[0])
+            self._report.ends.append(ended[1])
+
+    def abandon(self) -> None:
+        """Write what is to be written, but for large tables: their tasks go back."""
+        self.write(now=True)
+        self._uploads.abandon()
 
     @property
     def _is_awaited(self) -> bool:
@@ -81,11 +101,12 @@ class Reporter:
         return {(end.job_key, end.task) for end in self._ends()}
 
     def _ends(self) -> Iterator[TaskEnd]:
-        return chain(self._outbox.ends(), self._report.ends)
+        return chain(self._outbox.ends(), self._report.ends, self._uploads.ends())
 
     def clear(self) -> None:
         """Forget what is not written: others have these tasks now."""
         self._report, self._outbox = Report(number=0), Outbox()
+        self._uploads.clear()
         self.failures.clear()
 
     # --------------------------------------------------------------------------------------------- hearing
@@ -114,7 +135,7 @@ class Reporter:
             return
         self.capture(child, dispatch, (message.stdout_end, message.stderr_end), final=True)
         error = message.error if message.failed else None
-        value, pages = _returned(job, message)
+        value, pages = returned(job, message)
         outcome = Outcome(message.run, value, error, message.traceback or None)
         if self.end_run(job, dispatch, outcome, message.seconds, pages):
             del child.in_flight[dispatch.number]
@@ -130,8 +151,13 @@ class Reporter:
         """Note the outcome of the run that a task is in; return whether the task has ended with it."""
         task = dispatch.task
         outcome = self._poller.sealed(job.item, outcome)
+        entry = RunOutcome(task.job_key, task.task, task.attempt, outcome, pages)
+        if pages is not None and pages.file is not None and len(dispatch.runs) == 1:
+            dispatch.next_run(seconds)
+            self._uploads.put(replace(entry, pages=None), pages, self._end_of(job, dispatch))
+            return True
         self._note()
-        self._report.outcomes.append(RunOutcome(task.job_key, task.task, task.attempt, outcome, pages))
+        self._report.outcomes.append(entry)
         dispatch.next_run(seconds)
         if outcome.error is not None:
             dispatch.failed_runs += 1
@@ -159,18 +185,19 @@ class Reporter:
 
     def end_task(self, job: ActiveJob, dispatch: Dispatch) -> None:
         """Note the end of a task none of whose runs is left to be run."""
-        task = dispatch.task
         self._note()
+        self._report.ends.append(self._end_of(job, dispatch))
+
+    def _end_of(self, job: ActiveJob, dispatch: Dispatch) -> TaskEnd:
+        task = dispatch.task
         job.mean_seconds = schedule.mean(job.mean_seconds, dispatch.seconds)
-        self._report.ends.append(
-            TaskEnd(
-                job_key=task.job_key,
-                task=task.task,
-                attempt=task.attempt,
-                failed_runs=dispatch.failed_runs,
-                seconds=dispatch.seconds,
-                error=dispatch.error,
-            )
+        return TaskEnd(
+            job_key=task.job_key,
+            task=task.task,
+            attempt=task.attempt,
+            failed_runs=dispatch.failed_runs,
+            seconds=dispatch.seconds,
+            error=dispatch.error,
         )
 
     def _note(self) -> None:
@@ -265,18 +292,3 @@ class Reporter:
                 log.warning("task.lost job_key=%d task=%d", job_key, task)
                 child.in_flight.clear()
                 child.begin_stop()
-
-
-def _returned(job: ActiveJob, message: wire.OutcomeMessage) -> tuple[bytes | memoryview | None, Spool | None]:
-    """Return what a run gave: a payload, or of a script that went well a table.
-
-    Raises:
-        ValueError: A table comes from where there is none.
-    """
-    found = message.payload
-    is_table = job.item.kind is not JobKind.FUNCTION and not message.failed
-    if isinstance(found, Spool):
-        if not is_table:
-            raise ValueError("a table is no payload")
-        return None, found
-    return (None, Spool.of(found)) if is_table and found is not None else (found, None)

@@ -75,6 +75,7 @@ class Supervisor:
                 self._dispatcher.reconcile()
             self._reporter.tail()
             self._dispatcher.feed()
+            self._reporter.upload()
             self._write()
             if not self._poller.keep_alive():
                 self._start_over()
@@ -116,6 +117,8 @@ class Supervisor:
 
     def _timeout(self) -> float:
         now = time.monotonic()
+        if self._reporter.is_uploading:
+            return 0.0
         report_due = self._reporter.due_in
         if report_due is not None:
             return min(report_due, self._reporter.tail_in) if self._jobs else report_due
@@ -167,9 +170,8 @@ class Supervisor:
 
     def _finished(self) -> bool:
         if self._stops:
-            return self._stops > 1 or (
-                self._dispatcher.draining and not any(job.busy for job in self._jobs.values())
-            )
+            is_done = not self._reporter.is_uploading and not any(job.busy for job in self._jobs.values())
+            return self._stops > 1 or (self._dispatcher.draining and is_done)
         if self._idle_exit is None or self._jobs or time.monotonic() - self._last_work < self._idle_exit:
             return False
         with suppress(StoreError):
@@ -208,7 +210,7 @@ class Supervisor:
     def _sign_off(self) -> None:
         """Write what is done, give back what is not, and end every child."""
         try:
-            self._reporter.write(now=True)
+            self._reporter.abandon()
             self._dispatcher.give_everything_back()
             self._poller.stop()
         except StoreError as error:

@@ -1,0 +1,125 @@
+"""Large tables on their way into the store: a page at each turn, so that nothing else waits for a whole one."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from rxsql.errors import StoreRefusedError
+from rxsql.kinds import JobKind
+from rxsql.models import Outcome, RunOutcome, TaskEnd
+from rxsql.pages import Spool
+from rxsql.store.scripts import damaged
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rxsql.pages import Page
+    from rxsql.worker import wire
+    from rxsql.worker.activejob import ActiveJob
+    from rxsql.worker.poller import Poller
+
+log = logging.getLogger("rxsql.worker")
+Ended = tuple[RunOutcome, TaskEnd]
+
+
+def returned(job: ActiveJob, message: wire.OutcomeMessage) -> tuple[bytes | memoryview | None, Spool | None]:
+    """Return what a run gave: a payload, or of a script that went well a table.
+
+    Raises:
+        ValueError: A table comes from where there is none.
+    """
+    found = message.payload
+    is_table = job.item.kind is not JobKind.FUNCTION and not message.failed
+    if isinstance(found, Spool):
+        if not is_table:
+            raise ValueError("a table is no payload")
+        return None, found
+    return (None, Spool.of(found)) if is_table and found is not None else (found, None)
+
+
+class _Upload:
+    def __init__(self, entry: RunOutcome, pages: Spool, end: TaskEnd) -> None:
+        self.entry = entry
+        self.end = end
+        self._pages = iter(pages)
+        self._page: Page | None = None
+        self.is_begun = False
+
+    def page(self) -> Page | None:
+        """Return the page that is to be written next: the same one until that is `done`; None after the last."""
+        if self._page is None:
+            self._page = next(self._pages, None)
+        return self._page
+
+    def done(self) -> None:
+        """Go on to the next page."""
+        self._page, self.is_begun = None, True
+
+
+class Uploads:
+    """The results whose pages are not all written yet, and the ends of their tasks, which wait for them."""
+
+    def __init__(self, poller: Poller) -> None:
+        self._poller = poller
+        self._waiting: deque[_Upload] = deque()
+
+    def __bool__(self) -> bool:
+        return bool(self._waiting)
+
+    def put(self, entry: RunOutcome, pages: Spool, end: TaskEnd) -> None:
+        """Add a result, and the end of its task."""
+        self._waiting.append(_Upload(entry, pages, end))
+
+    def ends(self) -> Iterator[TaskEnd]:
+        """Yield the ends of tasks that wait."""
+        return (upload.end for upload in self._waiting)
+
+    def clear(self) -> None:
+        """Forget them: others have these tasks now."""
+        self._waiting.clear()
+
+    def abandon(self) -> None:
+        """Remove what is written, as the tasks go back to the queue as if they had never been begun."""
+        while self._waiting:
+            upload = self._waiting.popleft()
+            if upload.is_begun:
+                self._poller.add_pages(upload.entry, [], anew=True)
+
+    def step(self) -> Ended | None:
+        """Write a page; return the outcome and end that are to be reported after the last one.
+
+        Raises:
+            StoreError: The store is in trouble; the same page is written at the next step.
+        """
+        upload = self._waiting[0]
+        try:
+            page = upload.page()
+            if page is not None:
+                anew = upload.entry.attempt > 1 and not upload.is_begun
+                is_held = self._poller.add_pages(upload.entry, [page], anew=anew)
+                upload.done()
+                if is_held:
+                    return None
+                log.warning("task.lost job_key=%d task=%d", upload.entry.job_key, upload.entry.task)
+                self._waiting.popleft()
+                return None
+        except StoreRefusedError as error:
+            return self._failed(error)
+        except (ValueError, OSError) as error:
+            return self._failed(damaged(upload.entry, error))
+        self._waiting.popleft()
+        return upload.entry, upload.end
+
+    def _failed(self, error: StoreRefusedError) -> Ended:
+        upload = self._waiting[0]
+        self._poller.add_pages(upload.entry, [], anew=True)
+        self._waiting.popleft()
+        log.warning(
+            "result.refused job_key=%d task=%d error=%s", upload.entry.job_key, upload.entry.task, error
+        )
+        reason = f"{type(error).__name__}: The result could not be stored. {error}"
+        outcome = Outcome(upload.entry.outcome.run, None, reason)
+        return replace(upload.entry, outcome=outcome), replace(upload.end, failed_runs=1, error=reason)
