@@ -10,7 +10,6 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from rxsql.models import Crash, Outcome, Report, RunOutcome, TaskEnd
-from rxsql.pages import Spool
 from rxsql.worker import schedule, wire
 from rxsql.worker.outbox import Outbox
 from rxsql.worker.uploads import Uploads, returned
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rxsql.models import Written
+    from rxsql.pages import Spool
     from rxsql.worker.activejob import ActiveJob
     from rxsql.worker.dispatch import Dispatch
     from rxsql.worker.exits import Exit
