@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from conftest import wait_until
+from conftest import STORES, wait_until
 from support import claim, rows_of, scalar, submit
 
 from rxsql import RxInSqlServer, rx_exec, rx_execute_script, rx_get_job_results, rx_wait_for_job
@@ -21,7 +21,7 @@ from rxsql.store.engine import Store
 from rxsql.worker.poller import Poller
 from rxsql.worker.uploads import Uploads
 
-BOTH = pytest.mark.parametrize("any_url", ["sqlite", "postgresql"], indirect=True)
+ANY = pytest.mark.parametrize("any_url", STORES, indirect=True)
 PAGES = "SELECT page, row_count FROM {rx}frames WHERE direction = 'out' ORDER BY page"
 BODY = "[" + ",".join(["[1,0]"] * 200_000) + "]"
 SCRIPT = """
@@ -74,7 +74,7 @@ def uploading(poller: Poller, task: Task, pages: Spool) -> Uploads:
     return uploads
 
 
-@BOTH
+@ANY
 def test_a_page_a_step(store, poller, job_key):
     """Each step writes a page; the outcome and the task's end come after the last one."""
     (task,) = claim(store, poller.worker_key, job_key)
@@ -89,7 +89,7 @@ def test_a_page_a_step(store, poller, job_key):
     assert len(rows_of(store, PAGES)) == 3
 
 
-@BOTH
+@ANY
 def test_what_was_lost_is_not_written(store, poller, job_key):
     """Another worker has the task: no page more is written, and the upload is gone."""
     (task,) = claim(store, poller.worker_key, job_key)
@@ -101,7 +101,7 @@ def test_what_was_lost_is_not_written(store, poller, job_key):
     assert len(rows_of(store, PAGES)) == 1
 
 
-@BOTH
+@ANY
 @pytest.mark.parametrize("is_large", [True, False])
 def test_the_next_attempt_begins_anew(store, poller, job_key, is_large):
     """Pages of an attempt that was killed half-way are no part of the next one's table, whichever way that goes."""
@@ -124,7 +124,7 @@ def test_the_next_attempt_begins_anew(store, poller, job_key, is_large):
     assert rows_of(store, PAGES) == [(0, 7)]
 
 
-@BOTH
+@ANY
 def test_a_worker_that_must_end_takes_its_pages_back(store, poller, job_key):
     """The task goes back as if it had never been begun, so that nothing of it may be left."""
     (task,) = claim(store, poller.worker_key, job_key)
@@ -135,7 +135,7 @@ def test_a_worker_that_must_end_takes_its_pages_back(store, poller, job_key):
     assert rows_of(store, PAGES) == []
 
 
-@BOTH
+@ANY
 def test_a_damaged_table_fails_its_run(store, poller, job_key):
     """The script has changed the file: what was written is removed, and the run says why."""
     (task,) = claim(store, poller.worker_key, job_key)
@@ -189,7 +189,7 @@ def test_other_jobs_go_on_while_a_table_is_written(store, any_url, start_worker_
     assert len(rx_get_job_results(job).output) == 300_000
 
 
-@BOTH
+@pytest.mark.parametrize("any_url", ["sqlite", "postgresql"], indirect=True)
 def test_a_worker_killed_while_it_writes_a_table(
     store: Store, any_url: str, start_worker_on: Callable[..., Any]
 ) -> None:
