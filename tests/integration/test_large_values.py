@@ -96,6 +96,23 @@ def test_large_values_go_and_come_back(context, store_path, folder):
     assert list(folder.iterdir()) == []
 
 
+def test_a_store_of_two_names(store, store_path, folder, tmp_path):
+    """Who knows the file by a symbolic link finds its values, and is woken by its log."""
+    key = large_key(store)
+    link = tmp_path / "elsewhere" / "link.db"
+    link.parent.mkdir()
+    link.symlink_to(store_path)
+    other = connect(str(link))
+    assert len(tasks.task_inputs(other, key, [0, 1])) == 2
+    wakeup = other.wakeup()
+    assert wakeup.fileno() is not None
+    wakeup.close()
+    large_key(other, "through-the-link")
+    assert {name.split("/")[0] for name in files(folder)} == {"j", "through-the-link"}
+    assert list(link.parent.iterdir()) == [link]
+    other.close()
+
+
 def test_an_array_goes_and_comes_back(context):
     """What pickles as a buffer, and could be changed by its owner while it is sent."""
     numpy = pytest.importorskip("numpy")

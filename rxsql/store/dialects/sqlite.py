@@ -70,7 +70,9 @@ class StoreDialect:
             )
         self.path = Path(str(url.database)).expanduser().absolute()
         self.label = str(self.path)
-        self.values = ValueFiles(self.path)
+        # As SQLite does with its log, so that all who reach the file by other names mean the same.
+        self._real_path = self.path.resolve()
+        self.values = ValueFiles(self._real_path)
         self._timeout = settings.busy_timeout_seconds
         self._connections: Connections | None = None
         self._idle_wakeups: list[FileWakeup] = []
@@ -141,7 +143,7 @@ class StoreDialect:
         try:
             found = self._idle_wakeups.pop()
         except IndexError:
-            return FileWakeup(self.path, self._connections_of(engine), self._idle_wakeups)
+            return FileWakeup(self._real_path, self._connections_of(engine), self._idle_wakeups)
         found.drain()
         return found
 
