@@ -19,7 +19,7 @@ from rxsql.store.tables import Key, constant
 from rxsql.storename import redacted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from sqlalchemy.engine import Connection
 
@@ -145,8 +145,16 @@ def loopback_of(store: Store) -> str | None:
     return store.url if redacted(store.url) == store.url else None
 
 
-def task_pages(store: Store, job_key: int, tasks: Sequence[int]) -> dict[int, Spool]:
+def task_pages(
+    store: Store, job_key: int, tasks: Sequence[int], *, meanwhile: Callable[[], object] | None = None
+) -> dict[int, Spool]:
     """Return the input pages of tasks; nothing of a task whose rows are gone.
+
+    Args:
+        store: Where they are.
+        job_key: Their job.
+        tasks: The tasks.
+        meanwhile: Called between one reading and the next.
 
     Raises:
         PayloadError: Somebody changed the table that they stand in; the job cannot be run.
@@ -154,6 +162,8 @@ def task_pages(store: Store, job_key: int, tasks: Sequence[int]) -> dict[int, Sp
     found: dict[int, Spool] = {}
     lost: set[int] = set()
     for batch in _batches(_list(store, _LIST_OF_TASKS, job_key, IN, tasks=list(tasks))):
+        if meanwhile is not None:
+            meanwhile()
         for task, page in _read(store, job_key, IN, batch):
             if page.body:
                 found.setdefault(task, Spool()).add(page)

@@ -81,12 +81,8 @@ class Poller:
         """Renew the lease when it is time, and clean up for others; False when this worker was taken for dead."""
         now = _clock()
         if now >= self._heartbeat_due:
-            if now > self._beaten_at + self._settings.lease_seconds:
-                self.spare_others()  # the whole machine may have slept: they wake up, too
-            if not workers.heartbeat(self._store, self.worker_key):
+            if not self._renew_lease():
                 return False
-            self._beaten_at = now
-            self._heartbeat_due = now + self._settings.lease_seconds / 3
             if now >= self._reap_due:
                 self._reap()
             silence = max(_LEAST_SILENCE_SECONDS, self._settings.lease_seconds / 2)
@@ -103,6 +99,19 @@ class Poller:
             )
             if purged:
                 log.info("jobs.purged count=%d", purged)
+        return True
+
+    def _renew_lease(self) -> bool:
+        """Renew the lease if it is time; False when this worker was taken for dead."""
+        now = _clock()
+        if now < self._heartbeat_due:
+            return True
+        if now > self._beaten_at + self._settings.lease_seconds:
+            self.spare_others()  # the whole machine may have slept: they wake up, too
+        if not workers.heartbeat(self._store, self.worker_key):
+            return False
+        self._beaten_at = now
+        self._heartbeat_due = now + self._settings.lease_seconds / 3
         return True
 
     def _reap(self) -> None:
@@ -161,7 +170,8 @@ class Poller:
     def _apart(self, item: WorkItem, wanted: list[int]) -> Mapping[int, bytes | Spool | Section]:
         if item.kind is JobKind.FUNCTION:
             return tasks.task_inputs(self._store, item.job_key, wanted)
-        return scripts.task_pages(self._store, item.job_key, wanted)
+        # A large table takes long; that this worker was taken for dead meanwhile, the next `keep_alive` finds out.
+        return scripts.task_pages(self._store, item.job_key, wanted, meanwhile=self._renew_lease)
 
     def _dispatch(self, item: WorkItem, task: Task, apart: bytes | Spool | Section | None) -> Dispatch:
         self._next_number += 1

@@ -5,19 +5,22 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from conftest import STORES, wait_until
-from support import claim, rows_of, scalar, submit
+from support import claim, new_job, rows_of, scalar, submit
 
 from rxsql import RxInSqlServer, rx_exec, rx_execute_script, rx_get_job_results, rx_wait_for_job
 from rxsql.kinds import JobKind, NewScript
 from rxsql.models import Outcome, Report, RunOutcome, Task, TaskEnd
-from rxsql.pages import OUT, Page, Spool
+from rxsql.pages import IN, OUT, Page, Spool
+from rxsql.payload import PYTHON
 from rxsql.settings import Settings
 from rxsql.store import tasks, workers
 from rxsql.store.engine import Store
+from rxsql.store.submission import add_job
 from rxsql.worker.poller import Poller
 from rxsql.worker.uploads import Uploads
 
@@ -148,6 +151,30 @@ def test_a_damaged_table_fails_its_run(store, poller, job_key):
     assert (end.failed_runs, end.error) == (1, outcome.outcome.error)
     assert not uploads
     assert rows_of(store, PAGES) == []
+
+
+@ANY
+def test_a_worker_renews_its_lease_while_it_reads_a_table(store):
+    """An input that takes longer to be read than a lease lasts does not make its worker look dead."""
+    script = NewScript(
+        language="Python",
+        script="pass",
+        input_name="InputDataSet",
+        output_name="OutputDataSet",
+        params="[]",
+        frames=[Spool(Page(IN, number, 200_000, '[["a","int",null,null]]', BODY) for number in range(3))],
+    )
+    poller = Poller(store, Settings(slots=1, lease_seconds=0.003))
+    job = new_job(tasks=1, kind=JobKind.SCRIPT, script=script, function=b"", python=PYTHON)
+    job = replace(job, tasks=[replace(job.tasks[0], input=None)])
+    item = poller.load(add_job(store, job, inline_bytes=512))
+    assert item is not None
+    (before,) = (worker.heartbeat_at for worker in workers.list_workers(store))
+    wait_until(lambda: poller.heartbeat_in == 0.0)
+    _, (dispatch,) = poller.claim(item, slots=1, held=0, limit=1)
+    assert dispatch.refused is None
+    (after,) = (worker.heartbeat_at for worker in workers.list_workers(store))
+    assert after > before
 
 
 def seen(url: str, count: int) -> int:
