@@ -133,9 +133,8 @@ class Keyring:
             raise SignatureError(str(subject), "it is no bytes")
         if self.ignores(stored):
             return stored
-        return self._checked(
-            bytes(stored), subject
-        )  # a file that was mapped might be changed after the check
+        # A copy: a file that was mapped might be changed after the check.
+        return self._checked(bytes(stored), subject)
 
     def _checked(self, stored: bytes, subject: Subject) -> bytes:
         if not stored.startswith(MAGIC):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 import sqlalchemy as sa
 
@@ -52,7 +52,7 @@ def kept(store: Store, bodies: Iterable[tuple[str, Body | None]]) -> Iterator[St
         return
     of_job: dict[str, list[Body]] = {}
     for job_id, body in bodies:
-        if body is not None and len(body) >= LEAST_BYTES and files.takes(job_id):
+        if _is_large(body) and files.takes(job_id):
             of_job.setdefault(job_id, []).append(body)
     places: dict[int, str] = {}
     try:
@@ -65,6 +65,10 @@ def kept(store: Store, bodies: Iterable[tuple[str, Body | None]]) -> Iterator[St
         raise
 
 
+def _is_large(body: Body | None) -> TypeGuard[Body]:
+    return body is not None and len(body) >= LEAST_BYTES
+
+
 def plain(body: Body | None) -> bytes | memoryview | None:
     """Return a value as a database's driver takes it."""
     return bytes(body) if isinstance(body, Pieces) else body
@@ -73,7 +77,7 @@ def plain(body: Body | None) -> bytes | memoryview | None:
 def kept_results(store: Store, outcomes: Iterable[RunOutcome]) -> AbstractContextManager[Stored]:
     """Keep the large ones of results apart: `kept`, for the results of one report."""
     values = [(entry.job_key, entry.outcome.value) for entry in outcomes]
-    large = [(job_key, value) for job_key, value in values if value is not None and len(value) >= LEAST_BYTES]
+    large = [(job_key, value) for job_key, value in values if _is_large(value)]
     keys = {job_key for job_key, _ in large} if store.dialect.values else set()
     ids = _job_ids(store, keys) if keys else {}
     return kept(store, [(ids[job_key], value) for job_key, value in large if job_key in ids])

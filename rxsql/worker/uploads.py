@@ -46,7 +46,7 @@ class _Upload:
         self.end = end
         self._pages = iter(pages)
         self._page: Page | None = None
-        self.is_begun = False
+        self.is_begun = self.is_refused = False
 
     def page(self) -> Page | None:
         """Return the page that is to be written next: the same one until that is `done`; None after the last."""
@@ -57,6 +57,14 @@ class _Upload:
     def done(self) -> None:
         """Go on to the next page."""
         self._page, self.is_begun = None, True
+
+    def refuse(self, error: StoreRefusedError) -> None:
+        """Let the run fail; there is no page more."""
+        log.warning("result.refused job_key=%d task=%d error=%s", self.entry.job_key, self.entry.task, error)
+        reason = f"{type(error).__name__}: The result could not be stored. {error}"
+        self.entry = replace(self.entry, outcome=Outcome(self.entry.outcome.run, None, reason))
+        self.end = replace(self.end, failed_runs=1, error=reason)
+        self._pages, self._page, self.is_refused = iter(()), None, True
 
 
 class Uploads:
@@ -92,34 +100,26 @@ class Uploads:
         """Write a page; return the outcome and end that are to be reported after the last one.
 
         Raises:
-            StoreError: The store is in trouble; the same page is written at the next step.
+            StoreError: The store is in trouble; the next step does the same again.
         """
         upload = self._waiting[0]
+        page, is_held = None, True
         try:
             page = upload.page()
             if page is not None:
                 anew = upload.entry.attempt > 1 and not upload.is_begun
                 is_held = self._poller.add_pages(upload.entry, [page], anew=anew)
                 upload.done()
-                if is_held:
-                    return None
-                log.warning("task.lost job_key=%d task=%d", upload.entry.job_key, upload.entry.task)
-                self._waiting.popleft()
-                return None
         except StoreRefusedError as error:
-            return self._failed(error)
+            upload.refuse(error)
         except (ValueError, OSError) as error:
-            return self._failed(damaged(upload.entry, error))
+            upload.refuse(damaged(upload.entry, error))
+        if page is not None and is_held and not upload.is_refused:
+            return None
+        if upload.is_refused:
+            self._poller.add_pages(upload.entry, [], anew=True)
         self._waiting.popleft()
-        return upload.entry, upload.end
-
-    def _failed(self, error: StoreRefusedError) -> Ended:
-        upload = self._waiting[0]
-        self._poller.add_pages(upload.entry, [], anew=True)
-        self._waiting.popleft()
-        log.warning(
-            "result.refused job_key=%d task=%d error=%s", upload.entry.job_key, upload.entry.task, error
-        )
-        reason = f"{type(error).__name__}: The result could not be stored. {error}"
-        outcome = Outcome(upload.entry.outcome.run, None, reason)
-        return replace(upload.entry, outcome=outcome), replace(upload.end, failed_runs=1, error=reason)
+        if is_held:
+            return upload.entry, upload.end
+        log.warning("task.lost job_key=%d task=%d", upload.entry.job_key, upload.entry.task)
+        return None

@@ -13,13 +13,14 @@ from conftest import STORES, wait_until
 from support import claim, new_job, rows_of, scalar, submit
 
 from rxsql import RxInSqlServer, rx_exec, rx_execute_script, rx_get_job_results, rx_wait_for_job
+from rxsql.errors import StoreLockedError
 from rxsql.kinds import JobKind, NewScript
 from rxsql.models import Outcome, Report, RunOutcome, Task, TaskEnd
 from rxsql.pages import IN, OUT, Page, Spool
 from rxsql.payload import PYTHON
 from rxsql.settings import Settings
 from rxsql.store import tasks, workers
-from rxsql.store.engine import Store
+from rxsql.store.engine import Store, connect
 from rxsql.store.submission import add_job
 from rxsql.worker.poller import Poller
 from rxsql.worker.uploads import Uploads
@@ -43,20 +44,25 @@ def poller(store: Store) -> Poller:
 @pytest.fixture
 def job_key(store: Store) -> int:
     """A script's job of one run."""
-    script = NewScript(
+    script = script_of(Spool())
+    return submit(store, tasks=1, kind=JobKind.SCRIPT, script=script, function=b"", has_inputs=False)
+
+
+def script_of(table: Spool) -> NewScript:
+    """Return a script of one task, which has this input."""
+    return NewScript(
         language="Python",
         script="pass",
         input_name="InputDataSet",
         output_name="OutputDataSet",
         params="[]",
-        frames=[Spool()],
+        frames=[table],
     )
-    return submit(store, tasks=1, kind=JobKind.SCRIPT, script=script, function=b"", has_inputs=False)
 
 
-def spool(count: int, rows: int = 200_000) -> Spool:
+def spool(count: int, rows: int = 200_000, direction: str = OUT) -> Spool:
     """Return a table of so many pages, too large to be kept in memory."""
-    made = Spool(Page(OUT, number, rows, '[["a","int",null,null]]', BODY) for number in range(count))
+    made = Spool(Page(direction, number, rows, '[["a","int",null,null]]', BODY) for number in range(count))
     assert made.file is not None
     return made
 
@@ -153,17 +159,30 @@ def test_a_damaged_table_fails_its_run(store, poller, job_key):
     assert rows_of(store, PAGES) == []
 
 
+@pytest.mark.parametrize("any_url", ["sqlite"], indirect=True)
+def test_a_damaged_table_while_the_store_is_locked(store_path, store, job_key, monkeypatch):
+    """What is left of it cannot be removed yet: the run does not end before it is, and then it has failed."""
+    monkeypatch.setenv("RXSQL_BUSY_TIMEOUT_SECONDS", "0.1")
+    hasty = connect(str(store_path))
+    poller = Poller(hasty, Settings(slots=1))
+    (task,) = claim(store, poller.worker_key, job_key)
+    pages = spool(3)
+    uploads = uploading(poller, task, pages)
+    uploads.step()
+    os.ftruncate(pages.file.fd, 1_500_000)
+    with store.write(), pytest.raises(StoreLockedError):
+        uploads.step()
+    outcome, end = uploads.step()
+    assert "The table that run 0 returned is damaged" in str(outcome.outcome.error)
+    assert end.failed_runs == 1
+    assert rows_of(store, PAGES) == []
+    hasty.close()
+
+
 @ANY
 def test_a_worker_renews_its_lease_while_it_reads_a_table(store):
     """An input that takes longer to be read than a lease lasts does not make its worker look dead."""
-    script = NewScript(
-        language="Python",
-        script="pass",
-        input_name="InputDataSet",
-        output_name="OutputDataSet",
-        params="[]",
-        frames=[Spool(Page(IN, number, 200_000, '[["a","int",null,null]]', BODY) for number in range(3))],
-    )
+    script = script_of(spool(3, direction=IN))
     poller = Poller(store, Settings(slots=1, lease_seconds=0.003))
     job = new_job(tasks=1, kind=JobKind.SCRIPT, script=script, function=b"", python=PYTHON)
     job = replace(job, tasks=[replace(job.tasks[0], input=None)])

@@ -44,7 +44,8 @@ NETWORK_FILE_SYSTEMS = frozenset(
 )
 MOUNTS = Path("/proc/self/mounts")
 OLDEST = (3, 38, 0)
-# Twice SQLite's own: values of megabytes take half the work, and a commit of small ones hardly more.
+# Twice SQLite's own: what is large, such as pages of tables, takes half the work, and a commit of small rows hardly
+# more.
 _PAGE_BYTES = 8192
 # At most; what does not fit is written before its transaction ends, page by page and slowly.
 _CACHE_KIB = 16_384
