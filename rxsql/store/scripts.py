@@ -12,7 +12,7 @@ from rxsql.errors import PayloadError, StoreRefusedError
 from rxsql.kinds import script_digest
 from rxsql.pages import IN, Page, Spool
 from rxsql.settings import Settings
-from rxsql.store.inputtables import with_bodies
+from rxsql.store.jobtables import with_bodies
 from rxsql.store.retry import retried
 from rxsql.store.scripttables import frames, scripts
 from rxsql.store.tables import Key, constant
@@ -98,16 +98,24 @@ def drop_outputs(connection: Connection, entry: RunOutcome) -> None:
 def add_pages(connection: Connection, store: Store, job_key: int, task: int, pages: Iterable[Page]) -> None:
     """Store pages of a task; those that are there stay as they are."""
     for page in pages:  # one at a time: each is as large as one statement should be
-        row = {
-            "job_key": job_key,
-            "direction": page.direction,
-            "task": task,
-            "page": page.page,
-            "row_count": page.row_count,
-            "header": page.header,
-            "body": page.body,
-        }
+        row = {**_row(job_key, task, page), "direction": page.direction}
         store.insert_many(connection, "insert_frames", [row])
+
+
+def add_large_output(connection: Connection, store: Store, job_key: int, task: int, page: Page) -> None:
+    """Store a page of a large result, with its rows in a table of the job's own where SQL is to read them."""
+    connection.execute(store.sql("insert_output"), _row(job_key, task, page))
+
+
+def _row(job_key: int, task: int, page: Page) -> dict[str, Any]:
+    return {
+        "job_key": job_key,
+        "task": task,
+        "page": page.page,
+        "row_count": page.row_count,
+        "header": page.header,
+        "body": page.body,
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,9 +181,16 @@ def task_pages(
 
 
 def fetch_pages(store: Store, job_key: int, direction: str) -> Iterator[tuple[int, Page]]:
-    """Yield a job's pages of one direction, each with its task, in their order; few are in memory at once."""
+    """Yield a job's pages of one direction, each with its task, in their order; few are in memory at once.
+
+    Raises:
+        PayloadError: Somebody removed or changed the table that they stand in.
+    """
     for batch in _batches(retried(_list)(store, _LIST, job_key, direction)):
-        yield from retried(_read)(store, job_key, direction, batch)
+        for task, page in retried(_read)(store, job_key, direction, batch):
+            if not page.body:
+                raise PayloadError(f"The table that run {task} returned is not in the store any more.")
+            yield task, page
 
 
 def _list(store: Store, query: Any, job_key: int, direction: str, **tasks: Any) -> list[Any]:
@@ -204,13 +219,14 @@ def _batches(listed: Sequence[Any]) -> Iterator[list[Any]]:
 def _read(store: Store, job_key: int, direction: str, batch: Sequence[Any]) -> list[tuple[int, Page]]:
     bounds = {
         "job_key": job_key,
+        "direction": direction,
         "first_task": batch[0].task,
         "first_page": batch[0].page,
         "last_task": batch[-1].task,
         "last_page": batch[-1].page,
     }
     with store.read() as connection:
-        rows = connection.execute(_PAGES, {"direction": direction, **bounds}).all()
+        rows = connection.execute(_PAGES, bounds).all()
         pages = [
             (row.task, Page(row.direction, row.page, row.row_count, row.header, row.body)) for row in rows
         ]

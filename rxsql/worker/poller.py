@@ -221,9 +221,11 @@ class Poller:
         """Write back; tell which tasks are not this worker's any more, and which jobs ended with it."""
         return tasks.report(self._store, self.worker_key, news)
 
-    def add_pages(self, entry: RunOutcome, pages: Sequence[Page], *, anew: bool) -> bool:
+    def add_pages(
+        self, entry: RunOutcome, pages: Sequence[Page], *, anew: bool, are_plain: bool = False
+    ) -> bool:
         """Write pages of a result, `anew` instead of those that are there; False when the task is not ours any more."""
-        return uploads.add_pages(self._store, self.worker_key, entry, pages, anew=anew)
+        return uploads.add_pages(self._store, self.worker_key, entry, pages, anew=anew, are_plain=are_plain)
 
     def release_slots(self, job_key: int) -> None:
         """Give up a job's slots."""

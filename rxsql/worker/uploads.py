@@ -7,7 +7,7 @@ from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from rxsql.errors import StoreRefusedError
+from rxsql.errors import StoreError, StoreLockedError, StoreRefusedError, StoreUnreachableError
 from rxsql.kinds import JobKind
 from rxsql.models import Outcome, RunOutcome, TaskEnd
 from rxsql.pages import Spool
@@ -46,7 +46,7 @@ class _Upload:
         self.end = end
         self._pages = iter(pages)
         self._page: Page | None = None
-        self.is_begun = self.is_refused = False
+        self.is_begun = self.is_plain = self.is_refused = False
 
     def page(self) -> Page | None:
         """Return the page that is to be written next: the same one until that is `done`; None after the last."""
@@ -57,6 +57,21 @@ class _Upload:
     def done(self) -> None:
         """Go on to the next page."""
         self._page, self.is_begun = None, True
+
+    def give_way(self, error: StoreError) -> None:
+        """Write pages as they are where no table takes their rows; the run fails where the store refuses that, too.
+
+        Raises:
+            StoreError: The store is in trouble.
+        """
+        if not self.is_plain:
+            self.is_plain = True
+            job_key, task = self.entry.job_key, self.entry.task
+            log.warning("result.untyped job_key=%d task=%d error=%s", job_key, task, error)
+        elif isinstance(error, StoreRefusedError):
+            self.refuse(error)
+        else:
+            raise error
 
     def refuse(self, error: StoreRefusedError) -> None:
         """Let the run fail; there is no page more."""
@@ -108,10 +123,12 @@ class Uploads:
             page = upload.page()
             if page is not None:
                 anew = upload.entry.attempt > 1 and not upload.is_begun
-                is_held = self._poller.add_pages(upload.entry, [page], anew=anew)
+                is_held = self._poller.add_pages(upload.entry, [page], anew=anew, are_plain=upload.is_plain)
                 upload.done()
-        except StoreRefusedError as error:
-            upload.refuse(error)
+        except (StoreUnreachableError, StoreLockedError):
+            raise
+        except StoreError as error:
+            upload.give_way(error)
         except (ValueError, OSError) as error:
             upload.refuse(damaged(upload.entry, error))
         if page is not None and is_held and not upload.is_refused:

@@ -88,7 +88,8 @@ GRANT DELETE ON rx.crash_rows TO rx_worker;
 GRANT DELETE ON rx.scripts TO rx_worker;
 GRANT DELETE ON rx.frames TO rx_worker;
 GRANT DELETE ON rx.waiters TO rx_worker;
-GRANT EXECUTE ON rx.read_input TO rx_worker;
+GRANT EXECUTE ON rx.read_table TO rx_worker;
+GRANT EXECUTE ON rx.add_output TO rx_worker;
 GO
 
 -- Who publishes decides what callers run.

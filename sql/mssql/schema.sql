@@ -212,7 +212,7 @@ GO
 
 -- Tables as pages of JSON, the same in every database: in before a run; out and param, the OUTPUT parameters,
 -- after it. A header is an array of [name, type, size, scale], a body an array of rows; without one, the rows
--- stand in rx.input_<job_key>.
+-- stand in rx.input_<job_key> or rx.output_<job_key>.
 IF OBJECT_ID('rx.frames', 'U') IS NULL
     CREATE TABLE rx.frames (
         job_key BIGINT NOT NULL,

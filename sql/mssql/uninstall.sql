@@ -16,15 +16,19 @@ DROP FUNCTION IF EXISTS rx.variant_as_text;
 DROP PROCEDURE IF EXISTS rx.add_values;
 DROP PROCEDURE IF EXISTS rx.get_value;
 DROP PROCEDURE IF EXISTS rx.sp_execute_external_script;
-DROP TRIGGER IF EXISTS rx.drop_input_tables;
-DROP PROCEDURE IF EXISTS rx.make_input_table;
-DROP PROCEDURE IF EXISTS rx.seal_input_table;
-DROP PROCEDURE IF EXISTS rx.remove_input_table;
-DROP PROCEDURE IF EXISTS rx.open_input_table;
-DROP PROCEDURE IF EXISTS rx.close_input_table;
-DROP PROCEDURE IF EXISTS rx.drop_input_table;
+DROP TRIGGER IF EXISTS rx.drop_tables;
+DROP PROCEDURE IF EXISTS rx.make_table;
+DROP PROCEDURE IF EXISTS rx.allow_input;
+DROP PROCEDURE IF EXISTS rx.trim_table;
+DROP PROCEDURE IF EXISTS rx.open_input;
+DROP PROCEDURE IF EXISTS rx.close_input;
+DROP PROCEDURE IF EXISTS rx.drop_table;
+DROP PROCEDURE IF EXISTS rx.add_output;
+DROP PROCEDURE IF EXISTS rx.put_output;
+DROP PROCEDURE IF EXISTS rx.select_output_table;
+DROP PROCEDURE IF EXISTS rx.select_output;
 DROP PROCEDURE IF EXISTS rx.add_input_table;
-DROP PROCEDURE IF EXISTS rx.read_input;
+DROP PROCEDURE IF EXISTS rx.read_table;
 DROP PROCEDURE IF EXISTS rx.describe_query;
 DROP PROCEDURE IF EXISTS rx.stage_input;
 DROP PROCEDURE IF EXISTS rx.column_list;
@@ -45,12 +49,14 @@ DROP VIEW IF EXISTS rx.console;
 DROP VIEW IF EXISTS rx.tasks;
 GO
 
-DECLARE @inputs NVARCHAR(MAX) = (
+DECLARE @tables NVARCHAR(MAX) = (
     SELECT STRING_AGG(CONCAT(CONVERT(NVARCHAR(MAX), N'DROP TABLE rx.'), QUOTENAME(name), N';'), N' ')
     FROM sys.tables
-    WHERE schema_id = SCHEMA_ID('rx') AND name LIKE N'input[_][0-9]%'
+    WHERE
+        schema_id = SCHEMA_ID('rx')
+        AND (name LIKE N'input[_][0-9]%' OR name LIKE N'output[_][0-9]%')
 );
-EXEC sp_executesql @inputs;
+EXEC sp_executesql @tables;
 GO
 
 DROP TABLE IF EXISTS rx.published;

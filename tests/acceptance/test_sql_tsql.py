@@ -20,7 +20,17 @@ import pytest
 from conftest import wait_until
 from sqlscripts import blocks
 from support import scalar
-from tsqlserver import SCRIPTS, Answer, check_script, connection, cursor, is_babelfish, server, worker
+from tsqlserver import (
+    SCRIPTS,
+    Answer,
+    check_script,
+    connection,
+    cursor,
+    ended,
+    is_babelfish,
+    server,
+    worker,
+)
 
 from rxsql.client.publishing import publish
 from rxsql.store.engine import Store
@@ -111,17 +121,31 @@ def test_ordinary_users_run_what_their_role_is_for(
                 Answer(scripter, "SELECT * FROM rx.frames")
             many = "SELECT TOP (12000) a.column_id FROM sys.all_columns AS a CROSS JOIN sys.all_columns AS b"
             assert Answer(scripter, f"{script}, @input_data_1 = N'{many}'").rows == [[(1,)]]
-            table = _endless(scripter, server, many)
+            key = _submitted(scripter, server, "mine", "import time; time.sleep(600)", many)
+            table = f"rx.input_{key}"
             for refused in (
                 f"SELECT * FROM {table}",
-                f"INSERT INTO {table} (task, page, place, n) VALUES (9, 9, 9, 9)",
+                f"INSERT INTO {table} (task, page, place) VALUES (9, 9, 9)",
                 f"DROP TABLE {table}",
-                "EXEC rx.drop_input_table 1",
+                "EXEC rx.drop_table 1, 'in'",
             ):
                 with pytest.raises(Exception, match="permission"):
                     Answer(scripter, refused)
-            Answer(scripter, "EXEC rx.cleanup_job N'of-a-scripter'")
+            Answer(scripter, "EXEC rx.cleanup_job N'mine'")
             assert scalar(server, f"SELECT OBJECT_ID('{table}')") is None
+            large = "import pandas; OutputDataSet = pandas.DataFrame({'a': ['x' * 100] * 20000})"
+            key = _submitted(scripter, server, "large", large)
+            assert ended(server, "large") == ("finished", None)
+            assert len(Answer(scripter, "EXEC rx.fetch_result N'large'").rows[0]) == 20_000
+            for refused in (
+                f"SELECT * FROM rx.output_{key}",
+                f"EXEC rx.select_output_table {key}",
+                f"EXEC rx.add_output {key}, 0, 9, 0, N'[]', N'[]'",
+            ):
+                with pytest.raises(Exception, match="permission"):
+                    Answer(scripter, refused)
+            Answer(scripter, "EXEC rx.cleanup_job N'large'")
+            assert scalar(server, f"SELECT OBJECT_ID('rx.output_{key}')") is None
             cursor.execute("DROP TABLE IF EXISTS dbo.secrets; CREATE TABLE dbo.secrets (x INT)")
             with pytest.raises(Exception, match="permission"):
                 Answer(scripter, f"{script}, @input_data_1 = N'SELECT * FROM dbo.secrets'")
@@ -133,16 +157,15 @@ def test_ordinary_users_run_what_their_role_is_for(
             cursor.execute(f"DROP LOGIN {name}")
 
 
-def _endless(scripter: Any, server: Store, query: str) -> str:
-    """Submit a script that does not end by itself, and return the name of its input's table."""
+def _submitted(scripter: Any, server: Store, job_id: str, script: str, query: str = "") -> int:
+    """Submit a script as somebody who may not look at jobs, and return its job's key."""
     Answer(
         scripter,
-        "DECLARE @job_id NVARCHAR(128) = N'of-a-scripter'; "
-        f"EXEC rx.submit_script @script = N'import time; time.sleep(600)', @input_data_1 = N'{query}', "
-        "@job_id = @job_id OUTPUT",
+        "DECLARE @job_id NVARCHAR(128) = ?; "
+        "EXEC rx.submit_script @script = ?, @input_data_1 = ?, @job_id = @job_id OUTPUT",
+        *(job_id, script, query),
     )
-    job_key = scalar(server, "SELECT job_key FROM rx.jobs WHERE job_id = 'of-a-scripter'")
-    return f"rx.input_{job_key}"
+    return int(str(scalar(server, f"SELECT job_key FROM rx.jobs WHERE job_id = '{job_id}'")))
 
 
 @contextlib.contextmanager

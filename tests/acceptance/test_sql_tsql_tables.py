@@ -11,18 +11,21 @@ import servers
 from conftest import wait_until
 from sqlscripts import every_type as every_dtype
 from sqlscripts import same
-from support import rows_of, scalar
+from support import scalar
 from tsqlserver import (
     SCRIPTS,
     Answer,
     check_script,
     connection,
     cursor,
+    ended,
+    exists,
     expected,
     is_babelfish,
     server,
     worker,
 )
+from tsqlserver import submit as submit_script
 
 from rxsql import RxInSqlServer, rx_execute_script
 from rxsql.store import install, jobs, scripts, sqlfiles
@@ -52,27 +55,7 @@ def many(server: Store) -> str:
 
 def submit(cursor: Any, query: str, job_id: str, script: str = "OutputDataSet = InputDataSet") -> str:
     """Submit a script, and return the name of its input's table."""
-    cursor.execute(
-        "DECLARE @job_id NVARCHAR(128) = ?; "
-        "EXEC rx.submit_script @script = ?, @input_data_1 = ?, @job_id = @job_id OUTPUT",
-        job_id,
-        script,
-        query,
-    )
-    while cursor.nextset():
-        pass
-    return f"rx.input_{cursor.execute('SELECT job_key FROM rx.jobs WHERE job_id = ?', job_id).fetchval()}"
-
-
-def exists(cursor: Any, table: str) -> bool:
-    return cursor.execute("SELECT OBJECT_ID(?, 'U')", table).fetchval() is not None
-
-
-def ended(server: Store, job_id: str) -> tuple[str, str]:
-    """Wait for a job's end, and return its status and error."""
-    where = f"FROM rx.jobs WHERE job_id = '{job_id}'"
-    wait_until(lambda: scalar(server, f"SELECT status {where}") not in ("queued", "running"), seconds=60)
-    return rows_of(server, f"SELECT status, error {where}")[0]
+    return f"rx.input_{submit_script(cursor, script, job_id, query=query)}"
 
 
 @pytest.fixture(scope="module")
@@ -294,7 +277,7 @@ def test_a_removal_that_is_rolled_back_removes_nothing(many: str, cursor: Any) -
     ("change", "words"),
     [
         ("DROP TABLE {table}", "is not in the store any more"),
-        ("DELETE FROM {table} WHERE n = 11000", "is not in the store any more"),
+        ("DELETE FROM {table} WHERE place = 11000", "is not in the store any more"),
         ("ALTER TABLE {table} DROP COLUMN c0", "cannot be read"),
     ],
     ids=["dropped", "a row deleted", "a column dropped"],
@@ -318,6 +301,17 @@ def test_a_table_changed_by_hand_fails_its_job_only(
     assert not exists(cursor, table)
 
 
+def test_a_small_result_is_a_page(server: Store, worker: None, cursor: Any) -> None:
+    """A result of less than a megabyte stands in rx.frames, and needs no table."""
+    key = submit_script(
+        cursor, "import pandas; OutputDataSet = pandas.DataFrame({'a': range(50000)})", "small"
+    )
+    assert ended(server, "small") == ("finished", None)
+    assert not exists(cursor, f"rx.output_{key}")
+    assert Answer(cursor, "EXEC rx.fetch_result N'small'").rows == [[(n,) for n in range(50_000)]]
+    cursor.execute("EXEC rx.cleanup_job N'small'")
+
+
 def test_uninstalling_removes_the_tables(mssql_server: str, is_babelfish: bool) -> None:
     """uninstall.sql leaves no table of an input."""
     script = (sqlfiles.sql_root() / "mssql" / "uninstall.sql").read_text(encoding="utf-8")
@@ -325,7 +319,7 @@ def test_uninstalling_removes_the_tables(mssql_server: str, is_babelfish: bool) 
         store = connect(name)
         install.install(store)
         with store.read() as connection:
-            connection.exec_driver_sql('EXEC rx.open_input_table 7, N\'[["a", "int", 4, 0]]\'')
+            connection.exec_driver_sql('EXEC rx.open_input 7, N\'[["a", "int", 4, 0]]\'')
             assert scalar(store, "SELECT COUNT(*) FROM rx.input_7") == 0
             for statement in sqlfiles.statements(script):
                 if not (

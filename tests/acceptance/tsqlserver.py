@@ -10,12 +10,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import servers
-from support import scalar
+from conftest import wait_until
+from support import rows_of, scalar
 
 from rxsql.store import sqlfiles
 from rxsql.store.engine import Store, connect
@@ -42,16 +44,24 @@ def server(mssql_databases: Callable[[str], str]) -> Iterator[Store]:
 @pytest.fixture(scope="module")
 def worker(server: Store) -> Iterator[None]:
     """One worker for all, with pandas imported before it forks."""
+    with running_worker(server):
+        yield
+
+
+@contextmanager
+def running_worker(server: Store, **settings: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a worker, with these variables in its environment; end it."""
     environment = {
         **os.environ,
         "RXSQL_STORE": server.url,
         "RXSQL_LEASE_SECONDS": "8",
         "RXSQL_PRELOAD": "pandas",
+        **settings,
     }
     process = subprocess.Popen(
         [sys.executable, "-m", "rxsql.worker"], env=environment, stderr=subprocess.DEVNULL
     )
-    yield
+    yield process
     process.terminate()
     process.send_signal(signal.SIGINT)  # two of a kind may arrive as one
     process.wait(timeout=30)
@@ -151,3 +161,28 @@ def check_script(path: Path, cursor: Any, is_babelfish: bool) -> None:
     assert answer.rows == [eval(rows, NAMES) for rows in expected(text, "rows")]
     for messages in expected(text, "messages"):
         assert answer.messages == eval(messages)
+
+
+def submit(cursor: Any, script: str, job_id: str, *, query: str = "", partition_by: str = "") -> int:
+    """Submit a script, and return its job's key."""
+    cursor.execute(
+        "DECLARE @job_id NVARCHAR(128) = ?; "
+        "EXEC rx.submit_script @script = ?, @input_data_1 = ?, @input_data_1_partition_by_columns = ?, "
+        "@job_id = @job_id OUTPUT",
+        *(job_id, script, query, partition_by),
+    )
+    while cursor.nextset():
+        pass
+    return int(cursor.execute("SELECT job_key FROM rx.jobs WHERE job_id = ?", job_id).fetchval())
+
+
+def exists(cursor: Any, table: str) -> bool:
+    """Whether there is such a table."""
+    return cursor.execute("SELECT OBJECT_ID(?, 'U')", table).fetchval() is not None
+
+
+def ended(server: Store, job_id: str) -> tuple[str, str]:
+    """Wait for a job's end, and return its status and error."""
+    where = f"FROM rx.jobs WHERE job_id = '{job_id}'"
+    wait_until(lambda: scalar(server, f"SELECT status {where}") not in ("queued", "running"), seconds=60)
+    return rows_of(server, f"SELECT status, error {where}")[0]

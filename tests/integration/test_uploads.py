@@ -159,6 +159,22 @@ def test_a_damaged_table_fails_its_run(store, poller, job_key):
     assert rows_of(store, PAGES) == []
 
 
+@pytest.mark.parametrize("any_url", ["postgresql"], indirect=True)
+def test_a_page_that_the_store_refuses_fails_its_run(store, poller, job_key):
+    """A page that it takes neither as rows nor as it is: what was written is removed, and the run says why."""
+    (task,) = claim(store, poller.worker_key, job_key)
+    pages = spool(1)
+    pages.add(Page(OUT, 1, 1, '[["a","int",null,null]]', '[["\0",0]]'))
+    uploads = uploading(poller, task, pages)
+    assert uploads.step() is None
+    assert uploads.step() is None
+    outcome, end = uploads.step()
+    assert "The result could not be stored" in str(outcome.outcome.error)
+    assert (end.failed_runs, end.error) == (1, outcome.outcome.error)
+    assert not uploads
+    assert rows_of(store, PAGES) == []
+
+
 @pytest.mark.parametrize("any_url", ["sqlite"], indirect=True)
 def test_a_damaged_table_while_the_store_is_locked(store_path, store, job_key, monkeypatch):
     """What is left of it cannot be removed yet: the run does not end before it is, and then it has failed."""

@@ -17,7 +17,7 @@ from rxsql.pages import IN, OUT, Page, Spool, unpack
 from rxsql.sections import Descriptor
 from rxsql.scripts import reading, writing
 from rxsql.scripts.columns import SqlColumn, dump_header
-from rxsql.store import inputtables
+from rxsql.store import jobtables
 
 SOME = [Page(IN, number, 1, '[["ü", "int", null, null]]', f"[[{number}]]") for number in range(5)]
 
@@ -149,7 +149,7 @@ def test_rows_of_a_driver_are_the_cells_of_a_page() -> None:
     }
     header = dump_header([SqlColumn(f"a {kind}", kind) for kind in given])
     rows = [tuple(given.values()), (None,) * len(given)]
-    page = inputtables._filled(Page(IN, 0, 2, header, ""), rows)
+    page = jobtables._filled(Page(IN, 0, 2, header, ""), rows)
     frame = reading.frame_of([page])
     made = {kind: frame[f"a {kind}"][0] for kind in given}
     assert made == {**given, "uniqueidentifier": str(uuid.UUID(int=1))}
@@ -159,4 +159,4 @@ def test_rows_of_a_driver_are_the_cells_of_a_page() -> None:
 def test_a_page_with_rows_missing_stays_empty() -> None:
     """Rows that are fewer than the page says are none of it."""
     page = Page(IN, 0, 2, dump_header([SqlColumn("a", "int")]), "")
-    assert inputtables._filled(page, [(1,)]) == page
+    assert jobtables._filled(page, [(1,)]) == page

@@ -123,7 +123,12 @@ class StoreDialect:
         if not state:
             state = next((found for found, sign in _REFUSED_CONNECTION.items() if sign.search(text)), "")
         remedy = _REMEDIES.get(state)
-        refused = state[:2] in _REFUSING_CLASSES or state == _MESSAGE_TOO_LONG
+        # What the driver itself does not send, as a NUL in a text, has no state.
+        refused = (
+            state[:2] in _REFUSING_CLASSES
+            or state == _MESSAGE_TOO_LONG
+            or isinstance(error, sa.exc.DataError)
+        )
         passing = not refused and (
             error.connection_invalidated or state[:2] in _PASSING_CLASSES or state in _CONFLICTS or not state
         )

@@ -63,36 +63,27 @@ BEGIN
 END;
 GO
 
-IF OBJECT_ID('rx.fetch_result', 'P') IS NOT NULL DROP PROCEDURE rx.fetch_result;
+IF OBJECT_ID('rx.select_output', 'P') IS NOT NULL DROP PROCEDURE rx.select_output;
 GO
 
-CREATE PROCEDURE rx.fetch_result
-    @job_id NVARCHAR(128)
+-- Select a job's rows, in their order: those of the pages of #rx_out, a table of rx.fetch_result, and where
+-- some have no body, those of the job's table.
+CREATE PROCEDURE rx.select_output
+    @job_key BIGINT
 AS
 BEGIN
     SET NOCOUNT ON;
-    DECLARE
-        @job_key BIGINT,
-        @header NVARCHAR(MAX),
-        @cells NVARCHAR(MAX),
-        @paths NVARCHAR(MAX),
-        @width INT,
-        @batch NVARCHAR(MAX);
-    EXEC rx.finished_job @job_id, @job_key OUTPUT;
-    -- The pages are copied: dynamic SQL runs with the caller's rights, who has none on rx.frames.
-    CREATE TABLE #rx_out (
-        task INT NOT NULL, page INT NOT NULL, header NVARCHAR(MAX) NOT NULL, body NVARCHAR(MAX) NOT NULL
-    );
-    INSERT INTO #rx_out (task, page, header, body)
-    SELECT
-        task,
-        page,
-        header,
-        body
-    FROM rx.frames
-    WHERE job_key = @job_key AND direction = 'out' AND header <> N'[]';
-    SET @header = (SELECT TOP (1) header FROM #rx_out ORDER BY task, page);
-    IF @header IS NULL RETURN;
+    DECLARE @name NVARCHAR(40) = CONCAT(N'rx.output_', @job_key), @problem NVARCHAR(400);
+    DECLARE @names NVARCHAR(MAX), @width INT, @paths NVARCHAR(MAX), @cells NVARCHAR(MAX);
+    DECLARE @typed NVARCHAR(MAX), @batch NVARCHAR(MAX), @header NVARCHAR(MAX);
+    SET @header = (SELECT TOP (1) header FROM #rx_out WHERE body = N'' ORDER BY task, page);
+    IF @header IS NOT NULL AND OBJECT_ID(@name, 'U') IS NULL
+        BEGIN
+            SET
+                @problem
+                = CONCAT(N'The result is not in the store any more: the table ', @name, N' is gone.');
+            EXEC rx.fail 51004, @problem;
+        END;
     -- The runs of partitions may differ in a column's type: then it is text.
     CREATE TABLE #rx_columns (
         place INT NOT NULL,
@@ -122,6 +113,18 @@ BEGIN
     GROUP BY entry.[key];
     SELECT
         @width = COUNT(*),
+        -- What is converted loses its name: so a column is returned that has none.
+        @names = STRING_AGG(
+            CASE
+                WHEN known.name = N''
+                    THEN CONCAT(
+                        CONVERT(NVARCHAR(MAX), N'CONVERT('), types.sql_type, N', found.c', known.place, N')'
+                    )
+                ELSE CONCAT(
+                    CONVERT(NVARCHAR(MAX), N'found.c'), known.place, N' AS ', QUOTENAME(known.name)
+                )
+            END, N', '
+        ) WITHIN GROUP (ORDER BY known.place),
         @paths = STRING_AGG(
             CONCAT(
                 CONVERT(NVARCHAR(MAX), N'c'), known.place, N' ', types.json_type,
@@ -135,11 +138,8 @@ BEGIN
                     NVARCHAR(MAX),
                     REPLACE(
                         REPLACE(
-                            -- What is of the type already is only converted to lose its name.
-                            CASE
-                                WHEN types.json_type = types.sql_type AND known.name <> N'' THEN N'{0}'
-                                ELSE types.back
-                            END,
+                            -- What is of the type already needs no conversion.
+                            CASE WHEN types.json_type = types.sql_type THEN N'{0}' ELSE types.back END,
                             N'{0}',
                             CONCAT(N'cells.c', known.place)
                         ),
@@ -147,19 +147,87 @@ BEGIN
                         types.sql_type
                     )
                 ),
-                CASE WHEN known.name <> N'' THEN CONCAT(N' AS ', QUOTENAME(known.name)) END
+                N' AS c', known.place
             ), N', '
         ) WITHIN GROUP (ORDER BY known.place)
     FROM #rx_columns AS known
     CROSS APPLY rx.type_of(known.type_name, known.size, known.scale) AS types;
+    SELECT
+        @typed = STRING_AGG(
+            CONCAT(
+                CASE
+                    WHEN types.sql_type = own.sql_type
+                        THEN CONCAT(CONVERT(NVARCHAR(MAX), N'given.c'), known.place)
+                    ELSE CONCAT(
+                        CONVERT(NVARCHAR(MAX), N'CONVERT('),
+                        types.sql_type,
+                        N', ',
+                        REPLACE(
+                            CASE WHEN known.type_name = part.type_name THEN N'{0}' ELSE own.cell END,
+                            N'{0}',
+                            CONCAT(N'given.c', known.place)
+                        ),
+                        N')'
+                    )
+                END,
+                N' AS c', known.place
+            ), N', '
+        ) WITHIN GROUP (ORDER BY known.place)
+    FROM #rx_columns AS known
+    INNER JOIN OPENJSON(COALESCE(@header, N'[]')) AS entry ON known.place = CONVERT(INT, entry.[key])
+    CROSS APPLY
+        OPENJSON (CONCAT(N'[', entry.value, N']')) WITH (
+            type_name NVARCHAR(128) '$[1]', size INT '$[2]', scale INT '$[3]'
+        ) AS part
+    CROSS APPLY rx.type_of(part.type_name, part.size, part.scale) AS own
+    CROSS APPLY rx.type_of(known.type_name, known.size, known.scale) AS types;
     -- The last cell of a row is its number.
+    IF EXISTS (SELECT 1 FROM #rx_out WHERE body <> N'')
+        SET @batch = CONCAT(
+            N'SELECT pages.task, pages.page, cells.place, ', @cells, N'
+            FROM #rx_out AS pages
+            CROSS APPLY OPENJSON(pages.body) WITH (', @paths, N', place INT ''$[', @width, N']'') AS cells
+            WHERE pages.body <> N'''''
+        );
+    IF @header IS NOT NULL
+        SET @batch = CONCAT(
+            @batch + N' UNION ALL ',
+            N'SELECT given.task, given.page, given.place, ', @typed, N' FROM ', @name, N' AS given'
+        );
     SET @batch = CONCAT(
-        N'SELECT ', @cells, N'
-        FROM #rx_out AS pages
-        CROSS APPLY OPENJSON(pages.body) WITH (', @paths, N', n INT ''$[', @width, N']'') AS cells
-        ORDER BY pages.task, cells.n;'
+        N'SELECT ', @names, N' FROM (', @batch, N') AS found ORDER BY found.task, found.page, found.place;'
     );
     EXEC sp_executesql @batch;
+END;
+GO
+
+IF OBJECT_ID('rx.fetch_result', 'P') IS NOT NULL DROP PROCEDURE rx.fetch_result;
+GO
+
+CREATE PROCEDURE rx.fetch_result
+    @job_id NVARCHAR(128)
+AS
+BEGIN
+    SET NOCOUNT ON;
+    DECLARE @job_key BIGINT;
+    EXEC rx.finished_job @job_id, @job_key OUTPUT;
+    -- The pages are copied, as dynamic SQL runs with the caller's rights, who has none on rx.frames; and none
+    -- on the job's table, which is read with its owner's.
+    CREATE TABLE #rx_out (
+        task INT NOT NULL, page INT NOT NULL, header NVARCHAR(MAX) NOT NULL, body NVARCHAR(MAX) NOT NULL
+    );
+    INSERT INTO #rx_out (task, page, header, body)
+    SELECT
+        task,
+        page,
+        header,
+        body
+    FROM rx.frames
+    WHERE job_key = @job_key AND direction = 'out' AND header <> N'[]';
+    IF EXISTS (SELECT 1 FROM #rx_out WHERE body = N'')
+        EXEC rx.select_output_table @job_key;
+    ELSE IF EXISTS (SELECT 1 FROM #rx_out)
+        EXEC rx.select_output @job_key;
 END;
 GO
 

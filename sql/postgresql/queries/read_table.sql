@@ -1,7 +1,7 @@
--- Rows of an input that stands in a table of its own: there is none here.
+-- Rows of an input or result that stand in a table of their own: there are none here.
 -- Returns: task, page, and the columns.
 SELECT
     task,
     page
-FROM frames
+FROM rx.frames
 WHERE job_key = :job_key AND row_count < 0;

@@ -1,4 +1,4 @@
-"""Inputs that stand in a table of their own: their rows, read as the pages that all inputs travel in."""
+"""Inputs and results that stand in a table of their own: their rows, read as the pages that all travel in."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from rxsql.errors import PayloadError, StoreUnreachableError
+from rxsql.pages import IN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 def with_bodies(
     connection: Connection,
     store: Store,
-    bounds: Mapping[str, int],
+    bounds: Mapping[str, int | str],
     pages: Sequence[tuple[int, Page]],
 ) -> list[tuple[int, Page]]:
     """Return pages, each with its task, with the rows that the job's own table has for those without a body.
@@ -33,7 +34,7 @@ def with_bodies(
     Args:
         connection: Where to read.
         store: The store.
-        bounds: The job's key, and the first and the last of the pages.
+        bounds: The job's key, the direction, and the first and the last of the pages.
         pages: The pages, in their order.
 
     Raises:
@@ -42,12 +43,13 @@ def with_bodies(
     if all(page.body for _, page in pages):
         return list(pages)
     try:
-        found = connection.execute(store.sql("read_input"), dict(bounds)).all()
+        found = connection.execute(store.sql("read_table"), dict(bounds)).all()
     except sa.exc.DBAPIError as error:
         said = store.dialect.translate(error)
         if isinstance(said, StoreUnreachableError):
             raise
-        raise PayloadError(f"The script's input cannot be read any more. {said}") from error
+        what = "input" if bounds["direction"] == IN else "result"
+        raise PayloadError(f"The script's {what} cannot be read any more. {said}") from error
     rows = {
         key: [tuple(row[2:]) for row in part] for key, part in groupby(found, lambda row: (row[0], row[1]))
     }

@@ -1,0 +1,4 @@
+-- Store a page of a large result; one that is there stays as it is.
+INSERT INTO rx.frames (job_key, direction, task, page, row_count, header, body)
+VALUES (:job_key, 'out', :task, :page, :row_count, :header, :body)
+ON CONFLICT (job_key, direction, task, page) DO NOTHING;
