@@ -81,6 +81,7 @@ FIGURES = (
         "latency", "a job of one run, submission to result, p50", "ms", Target(1.4, "Ray"), Target(1, "Ray")
     ),
     Figure("latency-p95", "the same, p95", "x p50", Target(2), group="latency"),
+    Figure("latency-apart", "the same p50, 50 ms after the one before", "ms", group="latency"),
     Figure(
         "cpu-share",
         "CPU-bound runs of 50 ms, share of the ideal",

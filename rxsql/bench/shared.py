@@ -41,7 +41,17 @@ def _throughput(system: System, sizes: Sizes, _children: int) -> Values:
 def _latency(system: System, sizes: Sizes, _children: int) -> Values:
     seconds = [_timed(system, "noop", [run]) for run in range(sizes.single_runs)]
     half, most = percentile(seconds, 50), percentile(seconds, 95)
-    return {"latency": 1000 * half, "latency-p95": most / half}
+    apart = [_after_a_pause(system, sizes.pause_seconds, run) for run in range(sizes.single_runs_apart)]
+    return {
+        "latency": 1000 * half,
+        "latency-p95": most / half,
+        "latency-apart": 1000 * percentile(apart, 50),
+    }
+
+
+def _after_a_pause(system: System, pause: float, run: int) -> float:
+    time.sleep(pause)  # as long as it takes that nothing of the run before is still being done
+    return _timed(system, "noop", [run])
 
 
 def _cpu_share(system: System, sizes: Sizes, children: int) -> Values:

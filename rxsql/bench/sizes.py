@@ -12,6 +12,8 @@ class Sizes:
     warm_up: int = 500
     noops: int = 20_000
     single_runs: int = 200
+    single_runs_apart: int = 60
+    pause_seconds: float = 0.05
     spins: int = 160
     spin_seconds: float = 0.05
     big_bytes: int = 8_000_000
@@ -35,6 +37,7 @@ QUICK = Sizes(
     warm_up=10,
     noops=200,
     single_runs=5,
+    single_runs_apart=5,
     spins=4,
     spin_seconds=0.02,
     big_bytes=100_000,

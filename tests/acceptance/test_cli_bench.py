@@ -37,7 +37,11 @@ def test_chosen_figures_with_peers(tmp_path: Path) -> None:
     done = rxsql("bench", "latency", "--quick", "--peers", "--json", tmp_path / "bench.json")
     assert done.code == 0, done.stderr
     told = json.loads((tmp_path / "bench.json").read_text())
-    assert [figure["name"] for figure in told["figures"]] == ["latency", "latency-p95"]
+    assert [figure["name"] for figure in told["figures"]] == [
+        "latency",
+        "latency-p95",
+        "latency-apart",
+    ]
     measured = told["figures"][0]["systems"]
     assert {"rxsql", "the store alone", "loky"} <= measured.keys()
     assert measured.keys() | told["left_out"].keys() == {"rxsql", "the store alone", *PEERS}
