@@ -19,6 +19,7 @@ from rxsql.pages import Spool
 from rxsql.payload import PYTHON, Keyring, signing
 from rxsql.sections import Section
 from rxsql.store import jobs, reaping, scripts, tasks, uploads, workers, workitems
+from rxsql.store.scripts import InputPages
 from rxsql.worker.capture import Quota
 from rxsql.worker.dispatch import Dispatch
 from rxsql.worker.folders import sweep
@@ -152,7 +153,7 @@ class Poller:
                 item.job_key, f"The row of task {strange[0].task} names runs that the job does not have."
             )
             return 0, []
-        apart: Mapping[int, bytes | Spool | Section] = {}
+        apart: Mapping[int, bytes | Spool | Section | InputPages] = {}
         if item.has_inputs:
             wanted = [task.task for task in claimed if task.input is None]
             try:
@@ -167,31 +168,35 @@ class Poller:
                 return 0, []
         return granted, [self._dispatch(item, task, apart.get(task.task)) for task in claimed]
 
-    def _apart(self, item: WorkItem, wanted: list[int]) -> Mapping[int, bytes | Spool | Section]:
+    def _apart(self, item: WorkItem, wanted: list[int]) -> Mapping[int, bytes | Spool | Section | InputPages]:
         if item.kind is JobKind.FUNCTION:
             return tasks.task_inputs(self._store, item.job_key, wanted)
-        # A large table takes long; that this worker was taken for dead meanwhile, the next `keep_alive` finds out.
-        return scripts.task_pages(self._store, item.job_key, wanted, meanwhile=self._renew_lease)
+        return scripts.task_pages(self._store, item.job_key, wanted)
 
-    def _dispatch(self, item: WorkItem, task: Task, apart: bytes | Spool | Section | None) -> Dispatch:
+    def _dispatch(
+        self, item: WorkItem, task: Task, apart: bytes | Spool | Section | InputPages | None
+    ) -> Dispatch:
         self._next_number += 1
         done: dict[int, str | None] = {}
         if task.run_count > 1 and (task.attempt > 1 or item.max_attempts == 1):
             done = tasks.runs_with_results(self._store, item.job_key, task)
-        body: bytes | Spool | Section | None = task.input if task.input is not None else apart
-        refused = None
-        try:
-            body = self._input(item, task, body)
-        except (PayloadError, SignatureError) as error:
-            refused = f"{type(error).__name__}: {error}"
         limit = self._settings.console_bytes
-        quota = Quota(limit) if limit else _UNLIMITED
-        dispatch = Dispatch.of(self._next_number, task, done, body or b"", quota)
+        dispatch = Dispatch.of(self._next_number, task, done, Quota(limit) if limit else _UNLIMITED)
         if done:
             failed = [error for error in done.values() if error is not None]
             dispatch.failed_runs, dispatch.error = len(failed), next(iter(failed), None)
-        dispatch.refused = refused
+        if isinstance(apart, InputPages):
+            dispatch.unread = apart
+        else:
+            self.give_input(item, dispatch, task.input if task.input is not None else apart)
         return dispatch
+
+    def give_input(self, item: WorkItem, dispatch: Dispatch, body: bytes | Spool | Section | None) -> None:
+        """Give a task its input, or the reason for which no child may have it."""
+        try:
+            dispatch.input = self._input(item, dispatch.task, body)
+        except (PayloadError, SignatureError) as error:
+            dispatch.refused = f"{type(error).__name__}: {error}"
 
     def _input(
         self, item: WorkItem, task: Task, body: bytes | Spool | Section | None
