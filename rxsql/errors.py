@@ -126,8 +126,9 @@ class PayloadVersionError(PayloadError):
     def __init__(self, made_by: str, here: str) -> None:
         """Name both versions."""
         super().__init__(
-            f"This payload was made by Python {made_by} and this is Python {here}; functions cannot cross minor "
-            f"versions. Start a worker with Python {made_by}, or submit with Python {here}."
+            f"This payload was made by Python {made_by} and this is Python {here}; payloads cannot cross minor "
+            f"versions. Start a worker with Python {made_by}, or submit with Python {here}; of a result: fetch it with "
+            f"Python {made_by}."
         )
         self.made_by = made_by
         self.here = here

@@ -58,14 +58,19 @@ class Site:
                 start_new_session=True,
             )
         os.close(writer)
-        ready = select.select([reader], [], [], _START_SECONDS)[0] and os.read(reader, 64) == b"ready"
-        os.close(reader)
-        if not ready:
+        try:
+            self._await_ready(reader)
+        except BaseException:  # a Ctrl-C too must not leave a worker
             self._end()
-            raise WorkerStartError(
-                f"The worker could not be started: {self._log.read_text(errors='replace').strip()}"
-            )
+            raise
+        finally:
+            os.close(reader)
         return self
+
+    def _await_ready(self, reader: int) -> None:
+        if not select.select([reader], [], [], _START_SECONDS)[0] or os.read(reader, 64) != b"ready":
+            said = self._log.read_text(errors="replace").strip()
+            raise WorkerStartError(f"The worker could not be started: {said}")
 
     def __exit__(self, *_: object) -> None:
         self._end()

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rxsql.cli import display
-from rxsql.cli.options import epilog
+from rxsql.cli.options import NewStoreName, epilog
 
 if TYPE_CHECKING:
     from rxsql.bench.report import Row
     from rxsql.bench.rounds import Plan
 
 app = typer.Typer(rich_markup_mode=None)
-_STORE_HELP = "Path or URL of the store. Default: an SQLite file in a new temporary folder."
 _PEERS_HELP = "Also loky, Dask, Ray, Huey, Celery and Procrastinate, where they are installed: the same work."
 _COLUMNS = ("FIGURE", "VALUE", "UNIT", "SPREAD", "RATIO", "MUST", "AIM", "MARK", "WHAT IT IS")
 _MARKS = {"aim": "green", "must": "yellow", "missed": "red"}
@@ -36,11 +35,9 @@ _ROUNDS = 3
 def bench(
     figures: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[FIGURE]...", help="Figures to measure. Default: all.", show_default=False),
+        typer.Argument(metavar="FIGURE", help="Figures to measure. Default: all.", show_default=False),
     ] = None,
-    store: Annotated[
-        str | None, typer.Option("--store", metavar="STORE", help=_STORE_HELP, show_default=False)
-    ] = None,
+    store: NewStoreName = None,
     peers: Annotated[bool, typer.Option("--peers", help=_PEERS_HELP)] = False,
     rounds: Annotated[
         int, typer.Option("--rounds", metavar="N", min=1, help="How often; the table has the medians.")

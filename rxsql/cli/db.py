@@ -2,14 +2,13 @@
 
 # ruff: noqa: PLC0415 - the store's libraries wait until a command runs, so that --help is quick
 import sys
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from rxsql.cli import display
 from rxsql.cli.exits import Exit
-from rxsql.cli.options import USUAL_CODES, AsJson, StoreName, epilog, use_store
+from rxsql.cli.options import USUAL_CODES, AsJson, StoreName, epilog, is_missing, use_store
 
 app = typer.Typer(
     help="Make, check and print the store's tables.",
@@ -68,7 +67,7 @@ def _facts(dialect: Any) -> dict[str, Any]:
 
     found: dict[str, Any] = {"is_ready": False, "schema_version": 0, "expected_version": SCHEMA_VERSION}
     found |= {"jobs": {}, "live_workers": 0}
-    if dialect.embedded and not Path(dialect.label).exists():
+    if dialect.embedded and is_missing(dialect.label):
         return found
     store = Store(dialect)
     try:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from rxsql.cli import display, examples
-from rxsql.cli.options import StoreName, epilog, use_store
+from rxsql.cli.options import NewStoreName, epilog, use_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +33,7 @@ _IDLE_SECONDS = "20"  # a demo's worker has nothing to stay for
     rich_help_panel="Start here",
     epilog=epilog("rxsql demo", "rxsql demo --store demo.db", "rxsql demo > demo.txt"),
 )
-def demo(store: StoreName = None) -> None:
+def demo(store: NewStoreName = None) -> None:
     """See it work: two jobs, and the same in plain SQL.
 
     The first job says hello; the second has twenty runs, of which one fails. They go to an SQLite store in

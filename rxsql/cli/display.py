@@ -18,6 +18,7 @@ from rxsql.models import RxRemoteJobStatus
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+_LEAST_FLEXIBLE = 8  # columns of a terminal
 _NO_LIMIT = 100_000  # columns of a pipe: nothing is cut there
 _STYLES = {
     RxRemoteJobStatus.QUEUED: "dim",
@@ -88,6 +89,7 @@ class Columns:
     def __init__(self, *names: str, flexible: str = "", right: Iterable[str] = ()) -> None:
         self._table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
         self._flexible = names.index(flexible) if flexible else -1
+        self._widths = [len(name) for name in names]
         for name in names:
             justify: Any = "right" if name in right else "left"
             self._table.add_column(name, justify=justify, no_wrap=name != flexible, overflow="fold")
@@ -98,14 +100,23 @@ class Columns:
         if self._flexible >= 0:
             row[self._flexible].no_wrap = True
             row[self._flexible].overflow = "ellipsis"
+        self._widths = [max(pair) for pair in zip(self._widths, (cell.cell_len for cell in row), strict=True)]
         self._table.add_row(*row)
 
     def print(self) -> None:
         """Print it on stdout, without blanks at the ends of lines."""
         out = console()
+        # A cell that is cut looks whole, so a terminal that is too narrow shows a row on two lines.
+        out.width = max(out.width, self._least_width())
         with out.capture() as captured:
             out.print(self._table)
         sys.stdout.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
+
+    def _least_width(self) -> int:
+        widths = [*self._widths]
+        if self._flexible >= 0:
+            widths[self._flexible] = min(widths[self._flexible], _LEAST_FLEXIBLE)
+        return sum(widths) + 2 * (len(widths) - 1)
 
 
 def print_fields(fields: Iterable[tuple[str, str | Text]]) -> None:

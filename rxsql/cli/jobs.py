@@ -88,7 +88,7 @@ def list_jobs(
         display.print_json([_row(job) for job in shown])
         return
     if not shown:
-        _say_empty(label, [str(word) for word in status or []])
+        _say_empty(label, found, [str(word) for word in status or []])
         return
     _print_table(shown)
     if len(jobs) > len(shown):
@@ -111,9 +111,16 @@ def _print_table(jobs: "list[Job]") -> None:
     table.print()
 
 
-def _say_empty(label: str, states: list[str]) -> None:
+def _say_empty(label: str, store: "Store | None", states: list[str]) -> None:
+    from rxsql.store.jobs import list_jobs as read
+
     if states:
         display.note(f"No {' or '.join(states)} jobs in {label}. All jobs: rxsql jobs")
+    elif store and read(store, states=[RxRemoteJobStatus.UNDETERMINED], limit=1):
+        display.note(
+            f"No jobs in {label} but those whose results were taken or removed.\n"
+            "List them: rxsql jobs --status undetermined"
+        )
     else:
         display.note(
             f"No jobs in {label}.\n"

@@ -21,6 +21,15 @@ StoreName = Annotated[
         show_default=False,
     ),
 ]
+NewStoreName = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        metavar="STORE",
+        help="Path or URL of the store. Default: an SQLite file in a new temporary folder.",
+        show_default=False,
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON; times are ISO 8601 in UTC.")]
 JobId = Annotated[
     str, typer.Argument(metavar="ID", help="A job's id, as `rxsql jobs` lists it.", show_default=False)
@@ -67,9 +76,20 @@ def open_existing(name: str | None) -> "tuple[str, Store | None]":
 
     chosen = use_store(name)
     dialect = dialect_for(chosen)
-    if dialect.embedded and not Path(dialect.label).exists():
+    if dialect.embedded and is_missing(dialect.label):
         return dialect.label, None
     return dialect.label, open_store(chosen)
+
+
+def is_missing(path: str) -> bool:
+    """Whether a file is not there; where that cannot be looked up, opening it says why."""
+    try:
+        Path(path).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def store_with(name: str | None, job_id: str) -> "Store":

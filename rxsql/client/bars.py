@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from rxsql.models import Job
 
+_BESIDE_TITLE = 48  # columns for the bar itself: where a terminal has less, the title goes
+
 
 class Bar(Protocol):
     """Shows how a job stands, each time in the place of the time before."""
@@ -31,9 +33,8 @@ class TerminalBar:
     def show(self, job: Job) -> None:
         """Show it, for the first time or anew."""
         if self._progress is None:
-            self._progress = (
-                _progress()
-            )  # known before it is shown, so that a Ctrl-C in between takes it away again
+            # Known before it is shown, so that a Ctrl-C in between takes it away again.
+            self._progress = _progress(self._title)
             self._progress.start()
             self._task = self._progress.add_task(self._title, total=job.run_count, failed="", status="")
         failed = f"[red]{job.failed_runs} failed" if job.failed_runs else ""
@@ -51,19 +52,30 @@ class TerminalBar:
         self._progress.console.print(Text.from_ansi(lines), soft_wrap=True, highlight=False)
 
 
-def _progress() -> Any:
+def _progress(title: str) -> Any:
     from rich.console import Console  # noqa: PLC0415
+    from rich.constrain import Constrain  # noqa: PLC0415
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
+    from rich.table import Column  # noqa: PLC0415
 
-    return Progress(
-        TextColumn("[bold]{task.description}"),
+    console = Console(stderr=True)
+
+    class OneLine(Progress):
+        """Leaves room for the ^C that a terminal shows behind it, so that its last state takes the same line."""
+
+        def get_renderables(self) -> Any:
+            for row in super().get_renderables():
+                yield Constrain(row, console.width - len(" ^C"))
+
+    return OneLine(
+        *([TextColumn("[bold]{task.description}")] if console.width >= len(title) + _BESIDE_TITLE else []),
         BarColumn(),
-        MofNCompleteColumn(),
+        MofNCompleteColumn(table_column=Column(no_wrap=True)),
         TextColumn("runs"),
         TextColumn("{task.fields[status]}"),
         TextColumn("{task.fields[failed]}"),
-        TimeElapsedColumn(),
-        console=Console(stderr=True),
+        TimeElapsedColumn(table_column=Column(no_wrap=True)),
+        console=console,
         redirect_stdout=sys.stdout is not None and sys.stdout.isatty(),
     )
 

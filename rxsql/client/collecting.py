@@ -26,11 +26,16 @@ class Gathered:
 
     Args:
         run_count: How many runs there are; one without a result is an error at its place.
+
+    Attributes:
+        failed: The text and traceback of each run that has an exception at its place.
+        unread: Those of them that returned a value, which this process cannot read; another one may.
     """
 
     def __init__(self, run_count: int) -> None:
         self.results: list[Any] = [None] * run_count
         self.failed: dict[int, tuple[str, str]] = {}
+        self.unread: set[int] = set()
         self._missing = set(range(run_count))
 
     def add(self, run: int, value: Any) -> None:
@@ -42,6 +47,11 @@ class Gathered:
         """Take a run's exception object, with its text and the traceback of where it was raised."""
         self.add(run, error)
         self.failed[run] = (text, trace)
+
+    def add_unread(self, run: int, error: Exception) -> None:
+        """Take the reason why a run's value cannot be read here."""
+        self.add_error(run, error, f"{type(error).__name__}: {error}", "")
+        self.unread.add(run)
 
     def why_failed(self) -> tuple[str, str]:
         """Return how many runs failed, and the first failed one's traceback."""
@@ -66,6 +76,8 @@ class Gathered:
             message = (
                 f"{subject}: {self.why_failed()[0].removesuffix('.')}. The exceptions stand at their indexes."
             )
+            if self.unread:
+                message += " Values that cannot be read here stay in the store, whatever auto_cleanup says."
             warnings.warn(message, FailedRunsWarning, stacklevel=stacklevel)
         if callback is not None:
             for run, value in enumerate(self.results):
@@ -106,7 +118,7 @@ def _add(gathered: Gathered, reader: Reader, outcome: Outcome) -> None:
     try:
         value = reader.value(outcome)
     except Exception as error:  # noqa: BLE001 - a result's own __setstate__ may raise anything
-        gathered.add_error(outcome.run, error, f"{type(error).__name__}: {error}", "")
+        gathered.add_unread(outcome.run, error)
         return
     gathered.add(outcome.run, value)
 

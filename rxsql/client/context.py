@@ -111,7 +111,7 @@ class RxInSqlServer(RxRemoteComputeContext):
 
     def __init__(
         self,
-        connection_string: str,
+        connection_string: str | os.PathLike[str],
         num_tasks: int = 1,
         auto_cleanup: bool = True,
         console_output: bool | None = None,
@@ -122,9 +122,7 @@ class RxInSqlServer(RxRemoteComputeContext):
         job_id: str | None = None,
     ) -> None:
         super().__init__("sqlserver", "1.0", wait=wait)
-        if not isinstance(connection_string, str) or not connection_string.strip():
-            raise ArgumentsError("connection_string must be an ODBC string, a URL or a path, and is empty.")
-        self.connection_string = connection_string
+        self.connection_string = _store_name(connection_string)
         self.num_tasks = whole_number("num_tasks", 1 if num_tasks is None else num_tasks)
         self.auto_cleanup = flag("auto_cleanup", auto_cleanup, default=True)
         self.console_output = flag("console_output", console_output, default=False)
@@ -181,6 +179,18 @@ def flag(name: str, value: Any, *, default: bool) -> bool:
     if value not in (True, False):
         raise ArgumentsError(f"{name} must be True or False, not {value!r}.")
     return bool(value)
+
+
+def _store_name(name: str | os.PathLike[str]) -> str:
+    found = os.fspath(name) if isinstance(name, os.PathLike) else name
+    if not isinstance(found, str):
+        kind = type(name).__name__  # not the value, which may hold a password
+        raise ArgumentsError(
+            f"connection_string must be an ODBC string, a URL or a path, and is of type {kind}."
+        )
+    if not found.strip():
+        raise ArgumentsError("connection_string must be an ODBC string, a URL or a path, and is empty.")
+    return found
 
 
 def _packages(names: Sequence[str] | None) -> tuple[str, ...]:

@@ -47,8 +47,9 @@ def rx_get_job_results(
     if job.kind is not JobKind.FUNCTION:
         return take_script_result(store, job, auto_cleanup=clean)
     callback = None if isinstance(job_info, str) else job_info.callback
-    results = collecting.gather(store, job).hand_over(f"Job {job_id}", callback=callback, stacklevel=3)
-    settle(store, job, auto_cleanup=clean)
+    gathered = collecting.gather(store, job)
+    results = gathered.hand_over(f"Job {job_id}", callback=callback, stacklevel=3)
+    settle(store, job, auto_cleanup=clean and not gathered.unread)
     return results
 
 
@@ -96,7 +97,7 @@ def take_results(job_info: RxRemoteJob, *, auto_cleanup: bool, stacklevel: int =
         )
     gathered = collecting.gather(store, job)
     results = gathered.hand_over(f"Job {job_id}", callback=job_info.callback, stacklevel=stacklevel + 1)
-    settle(store, job, auto_cleanup=auto_cleanup)
+    settle(store, job, auto_cleanup=auto_cleanup and not gathered.unread)
     return results
 
 

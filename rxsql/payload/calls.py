@@ -31,9 +31,13 @@ def dump_function(function: Callable[..., Any], local_state: Mapping[str, Any]) 
         culprit = _culprit_of_state(local_state) or _culprit(function, set())
         because = f" because of {culprit}" if culprit else ""
         raise PayloadError(
-            f"The function {name_of(function)!r} cannot be pickled{because}: {type(error).__name__}: {error}. "
+            f"The function {name_of(function)!r} cannot be pickled{because}: {_reason(error)}. "
             "Create such objects inside the function instead."
         ) from error
+
+
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".rstrip(".")  # it stands in the middle of a sentence
 
 
 def load_function(payload: bytes) -> Callable[..., Any]:
@@ -59,7 +63,7 @@ def dump_arguments(arguments: Mapping[str, Any], run: int | None) -> bytes:
 def unpicklable(arguments: Mapping[str, Any], run: int | None, error: Exception) -> PayloadError:
     """Return the error that names the argument which cannot travel."""
     where = "" if run is None else f" of run {run}"
-    reason = f"{type(error).__name__}: {error}"
+    reason = _reason(error)
     for name, value in arguments.items():
         if not is_picklable(value):
             return PayloadError(

@@ -67,5 +67,6 @@ def _installed_places() -> tuple[str, ...]:
 
     paths = set(sysconfig.get_paths().values()) | set(site.getsitepackages()) | {site.getusersitepackages()}
     paths |= {str(Path(sys.base_prefix) / "lib")}
+    paths.add(str(Path(cloudpickle.__file__).parents[1]))  # `pip install --target` takes any folder
     paths.discard(sysconfig.get_path("data"))  # the prefix itself, which may hold a user's project
     return (*(f"{path}/" for path in sorted(paths)), "<frozen")

@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import sqlalchemy as sa
 
-from rxsql.errors import NotSupportedError, SchemaVersionError, StoreError, StoreRefusedError
+from rxsql.errors import (
+    NotSupportedError,
+    SchemaVersionError,
+    StoreError,
+    StoreRefusedError,
+    StoreUnreachableError,
+)
 from rxsql.settings import Settings, default_store
 from rxsql.store import sqlfiles
 from rxsql.store.tables import SCHEMA_VERSION, constant
@@ -128,6 +134,9 @@ class Store:
             yield
         except sa.exc.DBAPIError as error:
             raise self.dialect.translate(error) from error
+        except sa.exc.ResourceClosedError as error:  # SQLAlchemy, of a first connection
+            lost = f"The store {self.label}: the connection was lost while it was made; try again."
+            raise StoreUnreachableError(lost) from error
         except OverflowError as error:  # SQLite's driver, of more than 2 GB
             raise StoreRefusedError(f"The store {self.label} refused a value: {error}") from error
 

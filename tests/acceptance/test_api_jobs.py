@@ -186,6 +186,37 @@ def test_auto_cleanup_removes_what_was_taken(remote):
     assert rx_get_job_status(kept) == "undetermined"
 
 
+class OnlyOnTheWorker:
+    """A value that its sender's process cannot read."""
+
+    def __init__(self, home: int) -> None:
+        self.home = home
+
+    def __setstate__(self, state: dict[str, int]) -> None:
+        if os.getpid() == state["home"]:
+            raise ModuleNotFoundError("No module named 'of_the_worker'")
+        self.__dict__.update(state)
+
+
+def test_what_cannot_be_read_here_is_not_removed(shared_path):
+    """A value that this process cannot read is an error at its place, and stays for a process that can."""
+    context = RxInSqlServer(str(shared_path), wait=False)
+    job = rx_exec(lambda x: OnlyOnTheWorker(x), x=os.getpid(), compute_context=context)
+    rx_wait_for_job(job)
+    with pytest.warns(FailedRunsWarning, match="stay in the store"):
+        (error,) = rx_get_job_results(job)
+    assert isinstance(error, ModuleNotFoundError)
+    assert rx_get_job_status(job) == "finished"
+
+
+def test_a_waiting_call_keeps_what_it_cannot_read(shared_path):
+    """A waiting call does not remove it either; the job is there for others, by its id."""
+    context = RxInSqlServer(str(shared_path), job_id=f"unread-{os.getpid()}")
+    with pytest.warns(FailedRunsWarning, match="stay in the store"):
+        rx_exec(lambda x: OnlyOnTheWorker(x), x=os.getpid(), compute_context=context)
+    assert rx_get_job_status(RxRemoteJob(context, f"unread-{os.getpid()}")) == "finished"
+
+
 def test_auto_cleanup_is_overridden_per_call(remote):
     """`rx_get_job_results(auto_cleanup=...)` counts more than the context."""
     job = finished(rx_exec(square, x=3, compute_context=remote()))

@@ -51,12 +51,12 @@ def rxsql(*arguments: Any, cwd: Path | None = None, **environment: str) -> Ended
 
 
 class Terminal:
-    """A command in a terminal of 80 columns."""
+    """A command in a terminal, by default of 80 columns."""
 
-    def __init__(self, *arguments: Any, **environment: str) -> None:
+    def __init__(self, *arguments: Any, columns: int = 80, **environment: str) -> None:
         self.shown = ""
         self._fd, far_end = pty.openpty()
-        fcntl.ioctl(far_end, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+        fcntl.ioctl(far_end, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
         variables = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "LINES", "NO_COLOR")}
         variables |= {"TERM": "xterm-256color"} | environment
         command = [*COMMAND, *map(str, arguments)]
@@ -250,6 +250,24 @@ def test_nothing_to_list(store_path: Path) -> None:
     assert not store_path.exists()
 
 
+def test_only_collected_jobs(mixed: str) -> None:
+    """Where all results were taken, as the README's example does, it says so, and how such jobs are listed."""
+    assert rxsql("cleanup", "--force", mixed).code == 0
+    jobs = rxsql("jobs")
+
+    assert (jobs.code, jobs.stdout) == (0, "")
+    assert "but those whose results were taken or removed" in jobs.stderr
+    assert mixed in rxsql("jobs", "--status", "undetermined").stdout
+
+
+@pytest.mark.parametrize("command", [["jobs"], ["status", "any"], ["db", "status"]])
+def test_store_that_cannot_be_looked_up(command: list[str], tmp_path: Path) -> None:
+    """Where nobody can say whether there is a store, the reason stands in one sentence."""
+    ended = rxsql(*command, "--store", tmp_path / f"{'long' * 64}.db")
+    assert ended.code == 1
+    assert re.fullmatch(r"error: The store .*long\.db cannot be opened for writing .*\n", ended.stderr)
+
+
 # ------------------------------------------------------------------------------------------------------ rxsql status
 
 
@@ -344,6 +362,23 @@ def test_wait_in_a_terminal(gate: Gate) -> None:
     assert terminal.process.returncode == 0
     assert "1/1" in shown
     assert "finished" in shown
+
+
+def test_wait_in_a_narrow_terminal(gate: Gate) -> None:
+    """In 40 columns a bar without the id still has its counts and the status."""
+    terminal = Terminal("wait", gate.job_id, columns=40)
+    terminal.until("0/1")
+    gate.open()
+    assert "1/1 runs finished" in _plain(terminal.ended())
+
+
+def test_bar_leaves_room_for_a_ctrl_c(gate: Gate) -> None:
+    """The ^C that a terminal shows behind a bar stays on its line, so that the bar's last state takes its place."""
+    terminal = Terminal("wait", gate.job_id)
+    terminal.until("0/1")
+    gate.open()
+    states = [line for line in re.split(r"[\r\n]+", _plain(terminal.ended())) if "━" in line]
+    assert {len(state) for state in states} == {80 - len(" ^C")}
 
 
 def test_interrupted_wait(gate: Gate) -> None:
@@ -760,7 +795,7 @@ def test_colour_in_a_terminal_only(shelf: Shelf) -> None:
         assert escape not in "".join(rxsql(*command)[1:])
     shown = Terminal("jobs").ended()
     assert escape in shown
-    plain = re.sub(r"\x1b\[[\d;]*m", "", shown)
+    plain = _plain(shown)
     assert max(map(len, plain.splitlines())) <= 80
     assert plain.replace("\r", "").splitlines()[0] == rxsql("jobs").stdout.splitlines()[0]
     assert "\x1b[3" not in Terminal("jobs", NO_COLOR="1").ended()
@@ -778,11 +813,33 @@ def test_long_names(context: Context) -> None:
         compute_context=context(wait=False),
     )
     rx_wait_for_job(job)
-    lines = re.sub(r"\x1b\[[\d;]*m", "", Terminal("jobs").ended()).splitlines()
+    lines = _plain(Terminal("jobs").ended()).splitlines()
 
     assert [len(line) <= 80 for line in lines] == [True, True]
     assert "…" in lines[1]
     assert "_would_have_room_for  finished" in rxsql("jobs").stdout
+
+
+@pytest.mark.parametrize("command", ["jobs", "workers"])
+def test_narrow_terminal(command: str, shelf: Shelf) -> None:
+    """In 40 columns a row goes on in the next line: no id, status or number is cut."""
+    narrow, wide = _plain(Terminal(command, columns=40).ended()).split(), rxsql(command).stdout.split()
+    drop = re.compile(r"\d+|s|min")  # ages may differ
+    assert [word for word in narrow if not drop.fullmatch(word)] == [
+        word for word in wide if not drop.fullmatch(word)
+    ]
+
+
+def _plain(shown: str) -> str:
+    """Return what a terminal shows, without the codes for colours, lines and the cursor."""
+    return re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", shown)
+
+
+def test_interrupted_start(tmp_path: Path) -> None:
+    """A Ctrl-C while a command is still being loaded ends it quietly, with 130."""
+    (tmp_path / "typer.py").write_text("import signal\nsignal.raise_signal(signal.SIGINT)\n")
+    ended = rxsql("jobs", PYTHONPATH=str(tmp_path))
+    assert ended == (130, "", "")
 
 
 def test_reader_that_leaves(shelf: Shelf) -> None:

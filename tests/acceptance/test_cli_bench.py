@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
-from test_cli import rxsql
+from conftest import wait_until
+from test_cli import COMMAND, rxsql
 
 from rxsql.bench.figures import FIGURES, GROUPS, Target, figures_for
 from rxsql.bench.peers.protocol import PeerMissingError, need
@@ -63,6 +68,21 @@ def test_a_store_of_ones_own_stays_clean(store_path: Path) -> None:
     assert rxsql("bench", "throughput", "submit", "--quick", "--store", store_path).code == 0
     listed = rxsql("jobs", "--json", "--store", store_path)
     assert json.loads(listed.stdout) == []
+
+
+def test_interrupted(tmp_path: Path) -> None:
+    """Ctrl-C while its worker starts leaves none behind."""
+    bench = subprocess.Popen(
+        [*COMMAND, "bench", "latency", "--quick"],
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        stderr=subprocess.PIPE,
+    )
+    wait_until(lambda: psutil.Process(bench.pid).children())
+    (worker,) = psutil.Process(bench.pid).children()
+    bench.send_signal(signal.SIGINT)
+    bench.communicate()
+    assert bench.returncode == 130
+    wait_until(lambda: not worker.is_running())
 
 
 def test_unknown_figure() -> None:

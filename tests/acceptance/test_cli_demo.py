@@ -84,6 +84,13 @@ def test_its_jobs_are_there_afterwards(demo: tuple[Path, Ended]) -> None:
     assert f"rxsql jobs --store {path}" in done.stdout
 
 
+def test_help_says_where_its_store_is() -> None:
+    """Its help promises the new folder, and not the store of other commands."""
+    shown = " ".join(rxsql("demo", "--help").stdout.split())
+    assert "Default: an SQLite file in a new temporary folder." in shown
+    assert "RXSQL_STORE" not in shown
+
+
 def test_in_a_terminal_and_without_a_store(tmp_path: Path) -> None:
     """In a terminal it shows a bar; it makes its store in a new folder by itself, whatever RXSQL_STORE says."""
     terminal = Terminal("demo", TMPDIR=str(tmp_path), RXSQL_STORE=str(tmp_path / "mine.db"))

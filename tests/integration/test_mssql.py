@@ -187,7 +187,7 @@ def test_a_connection_lost_at_its_start_spoils_no_other(any_url):
     (address,) = (value for key, value in server.items() if key.lower() in ("server", "addr", "address"))
     host, _, port = address.removeprefix("tcp:").partition(",")
     proxy = CuttingProxy((host, int(port or 1433)))
-    for answers in range(10):
+    for answers in range(20):
         name = changed(any_url, Server=f"tcp:127.0.0.1,{proxy.port}", APP=secrets.token_hex(8))
         store = connect(name)
         proxy.answers = answers

@@ -89,7 +89,7 @@ def test_folder_that_cannot_be_made_is_refused(tmp_path):
 def test_folder_in_place_of_the_file_is_refused(tmp_path):
     """A folder of the store's name cannot be opened, and the error says so."""
     (tmp_path / "jobs.db").mkdir()
-    with pytest.raises(StoreError, match="cannot be opened for writing"):
+    with pytest.raises(StoreError, match=r"jobs\.db is a folder\. Name a file"):
         open_store(str(tmp_path / "jobs.db"))
 
 

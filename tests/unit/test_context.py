@@ -6,6 +6,7 @@ import pytest
 
 from rxsql import RxInSqlServer, RxLocalParallel, RxLocalSeq, RxRemoteComputeContext
 from rxsql.client.context import resolve
+from rxsql.errors import ArgumentsError
 from rxsql.storename import is_odbc, redacted
 
 ODBC = "Driver=SQL Server;Server=.;Database=RevoTestDb;Trusted_Connection=True;"
@@ -98,6 +99,20 @@ def test_options_of_numpys_kind():
             return 4
 
     assert RxInSqlServer(ODBC, num_tasks=Four()).num_tasks == 4
+
+
+def test_stores_may_be_paths(tmp_path):
+    """A pathlib.Path names a store as its text does."""
+    assert RxInSqlServer(tmp_path / "jobs.db").connection_string == str(tmp_path / "jobs.db")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [(None, "of type NoneType"), (b"PWD=secret", "of type bytes"), (" ", "empty")]
+)
+def test_what_names_no_store(name, said):
+    """What is no store's name is refused with its type; a password in it is not shown."""
+    with pytest.raises(ArgumentsError, match=f"a URL or a path, and is {said}\\.$"):
+        RxInSqlServer(name)
 
 
 def test_packages_may_be_one_name():

@@ -6,16 +6,19 @@ import functools
 import importlib
 import os
 import struct
+import subprocess
 import sys
 import zlib
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+import cloudpickle
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import rxsql
 from rxsql import payload
 from rxsql.errors import PayloadError, PayloadVersionError, RemoteTraceback, RunError
 from rxsql.payload import modules
@@ -321,6 +324,30 @@ def test_a_damaged_exception_payload():
     assert isinstance(error, RunError)
     assert "ValueError: bad" in str(error)
     assert str(error.__cause__) == "\nthe traceback"
+
+
+def test_packages_in_a_folder_of_any_name_are_installed(tmp_path):
+    """With `pip install --target`, what stands beside cloudpickle is installed, and functions travel."""
+    for package in (cloudpickle, rxsql):
+        (tmp_path / "libs").mkdir(exist_ok=True)
+        (tmp_path / "libs" / package.__name__).symlink_to(Path(package.__file__).parent)
+    code = "from rxsql import payload; f = lambda: 1; print(payload.load_function(payload.dump_function(f, {}))())"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "libs")},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.stdout, done.stderr) == ("1\n", "")
+
+
+def test_what_is_nested_too_deeply():
+    """The pickler's own sentence keeps one full stop."""
+    deep = []
+    for _ in range(100_000):
+        deep = [deep]
+    with pytest.raises(PayloadError, match=r"[^.]\. Pass plain data"):
+        payload.dump_arguments({"x": deep}, None)
 
 
 def test_borrowed_packages_are_installed(tmp_path, monkeypatch):

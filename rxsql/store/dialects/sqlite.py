@@ -172,16 +172,21 @@ class StoreDialect:
                 f"The store {self.label} is damaged. Save what you can: sqlite3 {self.label} .recover"
             )
         if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
-            return StoreError(
-                f"The store {self.label} cannot be opened for writing ({error.orig}). Check the permissions of "
-                "the file and its folder, or name another path with --store or RXSQL_STORE."
-            )
+            return StoreError(self._why_not_opened(error))
         if code == sqlite3.SQLITE_FULL:
             return StoreError(
                 f"The disk of the store {self.label} is full. Free some room; nothing stored was lost."
             )
         kind = StoreRefusedError if code == sqlite3.SQLITE_TOOBIG else StoreError
         return kind(f"The store {self.label} refused a statement: {error.orig}")
+
+    def _why_not_opened(self, error: sa.exc.DBAPIError) -> str:
+        if os.path.isdir(self.path):  # noqa: PTH112 - Path.is_dir raises where it may not look
+            return f"{self.label} is a folder. Name a file for the store, such as {self.path / 'jobs.db'}."
+        return (
+            f"The store {self.label} cannot be opened for writing ({error.orig}). Check the permissions of "
+            "the file and its folder, or name another path with --store or RXSQL_STORE."
+        )
 
 
 def refuse_old(version: tuple[int, ...]) -> None:
