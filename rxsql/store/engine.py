@@ -128,7 +128,10 @@ class Store:
             yield
         except sa.exc.DBAPIError as error:
             raise self.dialect.translate(error) from error
-        except OverflowError as error:  # SQLite's driver, of more than 2 GB
+        except (
+            OverflowError,
+            UnicodeError,
+        ) as error:  # drivers, of more than 2 GB, and of half a surrogate pair
             raise StoreRefusedError(f"The store {self.label} refused a value: {error}") from error
 
     def sql(self, name: str) -> sa.TextClause:

@@ -268,7 +268,7 @@ def end_open_job(
     connection: Connection, store: Store, job_key: int, status: RxRemoteJobStatus, error: str | None
 ) -> bool:
     """`end_job` within a transaction."""
-    parameters: dict[str, Any] = {"job_key": job_key, "status": status.value, "error": error}
+    parameters: dict[str, Any] = {"job_key": job_key, "status": status.value, "error": readable(error)}
     ended = connection.execute(store.sql("end_job"), parameters).one_or_none()
     if ended is None:
         return False

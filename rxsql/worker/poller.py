@@ -254,7 +254,7 @@ class Poller:
     def fail(self, job_key: int, reason: str) -> None:
         """End a job as failed for a reason of its own."""
         if tasks.end_job(self._store, job_key, RxRemoteJobStatus.FAILED, reason):
-            log.warning("job.failed job_key=%d reason=%s", job_key, reason.splitlines()[0])
+            log.warning("job.failed job_key=%d reason=%s", job_key, reason.partition("\n")[0])
 
 
 def _clock() -> float:

@@ -82,6 +82,9 @@ class Child:
             wire.send_task(self.sock, message, dispatch.input)
         except BlockingIOError:
             return False
+        except (BrokenPipeError, ConnectionResetError):  # user code has shut the socket down
+            self.begin_stop()
+            return False
         self.in_flight[dispatch.number] = dispatch
         return True
 
@@ -96,23 +99,34 @@ class Child:
             if message is None:
                 break
             if message.kind == wire.TASK:
-                taken.append(self.in_flight.pop(wire.parse_task(message).number))
+                dispatch = self.in_flight.pop(wire.parse_task(message).number, None)
+                if dispatch is not None:  # else user code has forged its outcome
+                    taken.append(dispatch)
         return taken
 
     def messages(self) -> Iterator[wire.Message]:
-        """Yield what it has sent."""
+        """Yield what it has sent.
+
+        Raises:
+            OSError: There is nothing more to come, or what came is none of our messages.
+        """
         while True:
             try:
                 message = wire.receive(self.sock)
             except (BlockingIOError, ConnectionResetError):
                 return
             if message is None:
-                return
+                raise ConnectionAbortedError("the socket was shut down")
             yield message
 
     def written(self) -> tuple[int, int]:
         """Return how much it has written to stdout and stderr so far."""
         return self.captures[0].size(), self.captures[1].size()
+
+    def written_up_to(self, stdout_end: int, stderr_end: int) -> tuple[int, int]:
+        """Return these positions in stdout and stderr, as far as there is so much: a child may say anything."""
+        stdout, stderr = self.written()
+        return min(stdout_end, stdout), min(stderr_end, stderr)
 
     @property
     def positions(self) -> tuple[int, int]:

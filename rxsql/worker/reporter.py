@@ -116,7 +116,7 @@ class Reporter:
         try:
             for message in child.messages():
                 self._take(job, child, message)
-        except (struct.error, LookupError, ValueError, OSError) as error:
+        except (struct.error, LookupError, ValueError, OverflowError, OSError) as error:
             if not child.stopping:
                 log.warning("child.nonsense job_key=%d error=%r", job.item.job_key, error)
                 child.begin_stop()
@@ -133,7 +133,10 @@ class Reporter:
         dispatch = child.in_flight.get(message.number)
         if dispatch is None or message.run != dispatch.runs[0] or job.item.job_key in self.failures:
             return
-        self.capture(child, dispatch, (message.stdout_end, message.stderr_end), final=True)
+        ends = message.stdout_end, message.stderr_end
+        if ends != child.positions:
+            ends = child.written_up_to(*ends)
+        self.capture(child, dispatch, ends, final=True)
         error = message.error if message.failed else None
         value, pages = returned(job, message)
         outcome = Outcome(message.run, value, error, message.traceback or None)
