@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from rxsql.models import LAST_LINES, RxRemoteJobStatus
 from rxsql.store.retry import retried_when_undone
-from rxsql.store.tables import Key, console_chunks, now, results, slots, task_rows, workers
+from rxsql.store.tables import Key, console_chunks, jobs, now, results, slots, task_rows, workers
 from rxsql.store.tasks import finish_jobs
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ _LAST_CHUNK = (
     .order_by(console_chunks.c.chunk_key.desc())
     .limit(1)
 )
+_RUN_COUNT = sa.select(jobs.c.run_count).where(jobs.c.job_key == _OF_JOB)
 _RECOUNT = (
     sa.update(task_rows)
     .where(task_rows.c.job_key == sa.bindparam("of_job"), task_rows.c.task == sa.bindparam("of_task"))
@@ -76,7 +77,7 @@ def _fail_runs(connection: Connection, store: Store, failed: Sequence[Any], erro
         {"job_key": row.job_key, "run": run, "body": None, "error": reason, "traceback": None}
         for row in failed
         for reason in [error + _last_lines(connection, row.job_key, row.task)]
-        for run in range(row.first_run, row.first_run + row.run_count)
+        for run in range(row.first_run, _end(connection, row))
     ]
     store.insert_many(connection, "insert_results", lost)
     for row in failed:
@@ -86,7 +87,16 @@ def _fail_runs(connection: Connection, store: Store, failed: Sequence[Any], erro
             connection.execute(_RECOUNT, found)
 
 
+def _end(connection: Connection, row: Any) -> int:
+    """Return the number after a task's last run; somebody may have made it more than the job has."""
+    run_count = connection.execute(_RUN_COUNT, {"job_key": row.job_key}).scalar()
+    return min(int(row.first_run + row.run_count), int(run_count or 0))
+
+
 def _last_lines(connection: Connection, job_key: int, task: int) -> str:
     said = connection.execute(_LAST_CHUNK, {"job_key": job_key, "of_task": task}).scalar()
-    lines: list[str] = json.loads(said)[-LAST_LINES:] if said else []
-    return " Its last console lines:\n    " + "\n    ".join(lines) if lines else ""
+    try:
+        lines: list[str] = json.loads(said)[-LAST_LINES:] if said else []
+        return " Its last console lines:\n    " + "\n    ".join(lines) if lines else ""
+    except (ValueError, TypeError, RecursionError):  # somebody has changed them
+        return ""

@@ -43,14 +43,14 @@ class Reporter:
         self._poller = poller
         self._jobs = jobs
         self._report = Report(number=0)
-        self._outbox = Outbox()
+        self.failures: dict[int, str] = {}  # job keys and the reasons for which the whole job fails
+        self._outbox = Outbox(self.failures)
         self._uploads = Uploads(poller)
         self._since = 0.0
         self._console_bytes = 0
         self._tail_due = 0.0
         self._last_line = 0.0
         self._gather_seconds = _GATHER_SECONDS
-        self.failures: dict[int, str] = {}  # job keys and the reasons for which the whole job fails
 
     @property
     def due_in(self) -> float | None:
@@ -105,7 +105,7 @@ class Reporter:
 
     def clear(self) -> None:
         """Forget what is not written: others have these tasks now."""
-        self._report, self._outbox = Report(number=0), Outbox()
+        self._report, self._outbox = Report(number=0), Outbox(self.failures)
         self._uploads.clear()
         self.failures.clear()
 
