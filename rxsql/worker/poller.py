@@ -266,7 +266,12 @@ class Poller:
 
     def fail(self, job_key: int, reason: str) -> None:
         """End a job as failed for a reason of its own."""
-        if tasks.end_job(self._store, job_key, RxRemoteJobStatus.FAILED, reason):
+        try:
+            is_ended = tasks.end_job(self._store, job_key, RxRemoteJobStatus.FAILED, reason)
+        except StoreRefusedError as error:  # it would be for ever, and other jobs wait
+            log.warning("job.not_ended job_key=%d error=%s", job_key, error)
+            return
+        if is_ended:
             log.warning("job.failed job_key=%d reason=%s", job_key, reason.partition("\n")[0])
 
 

@@ -7,17 +7,19 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from conftest import wait_until
 from support import claim, line, new_job, register, scalar
 
 from rxsql import payload
+from rxsql.errors import StoreRefusedError
 from rxsql.kinds import JobKind, NewScript
 from rxsql.models import NewTask, Report
 from rxsql.pages import IN, Page, Spool
 from rxsql.store import tasks
 from rxsql.store.engine import Store
 from rxsql.store.submission import add_job
-from rxsql.store.tables import OPEN
+from rxsql.store.tables import OPEN, jobs
 
 EMBEDDED, SERVER = ["sqlite"], ["postgresql"]
 BOTH = EMBEDDED + SERVER
@@ -196,6 +198,42 @@ def test_a_refused_end_fails_its_job_only(store, any_url, start_worker_on):
     end_before_another(store, any_url, start_worker_on)
     assert status(store, job) == "failed"
     assert "none of mine" in scalar(store, "SELECT error FROM {rx}jobs WHERE job_id = 'spoiled'")
+
+
+@pytest.mark.parametrize("any_url", BOTH, indirect=True)
+def test_half_a_character_is_refused(store):
+    """What no driver can send is an error of the store, and not for a second try."""
+    with pytest.raises(StoreRefusedError), store.read() as connection:
+        connection.execute(sa.select(jobs.c.job_key).where(jobs.c.job_id == "half \ud800"))
+
+
+@pytest.mark.parametrize("any_url", SERVER, indirect=True)
+def test_a_statement_that_the_driver_does_not_send_is_refused(store):
+    """The driver's error has no SQLSTATE, as that of a lost connection; but the connection is as it was."""
+    with pytest.raises(StoreRefusedError), store.read() as connection:
+        connection.execute(sa.select(jobs.c.job_key).where(jobs.c.job_key.in_(range(70_000))))
+
+
+@pytest.mark.parametrize("any_url", SERVER, indirect=True)
+def test_a_job_that_cannot_even_fail_stops_no_other(store, any_url, start_worker_on):
+    """The store takes neither a task's end nor the job's: others go on, and so does the worker."""
+    for name, table in (("refuse_end", "jobs"), ("refuse_task", "task_rows")):
+        change(
+            store,
+            f"CREATE FUNCTION rx.{name}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+            " IF new.job_key = 1 AND new.status IN ('finished', 'failed') THEN"
+            " RAISE EXCEPTION 'none of mine' USING ERRCODE = '23000'; END IF; RETURN new; END $$",
+        )
+        change(
+            store,
+            f"CREATE TRIGGER {name} BEFORE UPDATE ON rx.{table} FOR EACH ROW EXECUTE FUNCTION rx.{name}()",
+        )
+    stuck = submit(store, "spoiled")
+    worker = start_worker_on(any_url, slots=2)
+    wait_until(lambda: status(store, stuck) == "running")
+    other = submit(store, "healthy")
+    wait_until(lambda: status(store, other) == "finished")
+    assert worker.poll() is None
 
 
 # -------------------------------------------------------------------------------------------------- dead workers
