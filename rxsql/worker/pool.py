@@ -228,13 +228,20 @@ class Pool:
         return [child for child in self.children.values() if child.job_key is None and not child.stopping]
 
     def escalate(self) -> None:
-        """Send the signals that are due to children that are to end."""
+        """Send the signals that are due to children that are to end; by a zygote that can."""
+        self._keep_going()
         now = time.monotonic()
         for child in self.children.values():
             number = child.due_signal(now)
             if number is not None:
                 with suppress(OSError):  # as above
                     self.control.send(json.dumps({"kill": child.number, "signal": int(number)}).encode())
+
+    def _keep_going(self) -> None:
+        """Let the zygote go on where somebody has stopped it, as user code can: nothing begins or ends without it."""
+        with suppress(ChildProcessError, ProcessLookupError):  # it has died: that is told soon
+            if os.waitid(os.P_PID, self._zygote.pid, os.WSTOPPED | os.WNOHANG | os.WNOWAIT) is not None:
+                os.kill(self._zygote.pid, signal.SIGCONT)
 
     def notes(self) -> list[dict[str, Any]]:
         """Return what the zygote has told since the last call; it has died when the socket is at its end.

@@ -200,3 +200,24 @@ def test_a_task_of_many_runs_goes_on_behind_a_deadly_one(worker, context):
     wait_until(lambda: rx_get_job_status(job).is_final, seconds=60)
     assert rx_get_job_status(job) == "finished"
     assert worker.poll() is None
+
+
+def test_a_zygote_that_was_stopped(worker, context):
+    """User code stops the process that forks children: it goes on, children end at the time limit, and others begin."""
+
+    def stop_parent(number):
+        import os
+        import signal
+
+        if number == 1:
+            os.kill(os.getppid(), signal.SIGSTOP)
+            while True:
+                pass
+
+    where = context(wait=False, execution_timeout_seconds=1)
+    job = rx_exec(stop_parent, number=[0, 1, 2], compute_context=where)
+    wait_until(lambda: rx_get_job_status(job).is_final)
+    for _ in range(8):  # more than stand by
+        after = rx_exec(pow, base=2, exp=3, compute_context=context(wait=False))
+        wait_until(lambda job=after: rx_get_job_status(job).is_final)
+    assert worker.poll() is None
