@@ -125,6 +125,8 @@ class Poller:
                 log.warning("worker.reaped worker=%s", worker.worker_id)
             except StoreRefusedError as error:  # others are to be taken back from, and there is work to do
                 log.warning("worker.not_reaped worker=%s error=%s", worker.worker_id, error)
+        for job_key in reaping.end_stranded(self._store):
+            log.warning("job.stranded job_key=%d", job_key)
         sweep()
 
     def look(self) -> list[OpenJob]:

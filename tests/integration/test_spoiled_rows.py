@@ -263,3 +263,17 @@ def test_what_dead_workers_left_stops_no_other(store, any_url, start_worker_on):
             tasks.report(store, dead, Report(number=1, chunks=[line(task, "said")]))
             change(store, f"UPDATE {sql.replace('{job}', str(job)).replace('{dead}', str(dead))}")
     end_before_another(store, any_url, start_worker_on)
+
+
+@pytest.mark.parametrize("any_url", BOTH, indirect=True)
+def test_a_job_without_open_tasks_ends(store, any_url, start_worker_on):
+    """Whoever waits for a job whose tasks somebody has ended or deleted does not wait for ever."""
+    found = [submit(store, name) for name in ("ended", "deleted")]
+    worker = register(store, "worker", lease_seconds=0.1)
+    for job in found:
+        claim(store, worker, job, limit=1)
+    change(store, f"UPDATE {{rx}}task_rows SET status = 'finished' WHERE job_key = {found[0]}")
+    change(store, f"DELETE FROM {{rx}}task_rows WHERE job_key = {found[1]}")
+    end_before_another(store, any_url, start_worker_on)
+    assert [status(store, job) for job in found] == ["finished", "failed"]
+    assert "tasks were deleted" in scalar(store, "SELECT error FROM {rx}jobs WHERE job_id = 'deleted'")
