@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -19,7 +22,7 @@ from rxsql.store.tables import Key, constant
 from rxsql.storename import redacted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from sqlalchemy.engine import Connection
 
@@ -50,6 +53,7 @@ _PAGES = (
     )
     .order_by(*_IN_ORDER)
 )
+_TASK = attrgetter("task")
 _ROWS_AT_ONCE = 10_000  # as many as a page has: small pages are read together
 
 
@@ -155,31 +159,60 @@ def loopback_of(store: Store) -> str | None:
     return store.url if redacted(store.url) == store.url else None
 
 
-def task_pages(
-    store: Store, job_key: int, tasks: Sequence[int], *, meanwhile: Callable[[], object] | None = None
-) -> dict[int, Spool]:
-    """Return the input pages of tasks; nothing of a task whose rows are gone.
+class InputPages:
+    """A task's input on its way here, page by page."""
+
+    def __init__(self, store: Store, job_key: int, listed: Sequence[Any]) -> None:
+        self._store = store
+        self._job_key = job_key
+        self._listed = deque(listed)
+        self._spool = Spool()
+        self._is_whole = True
+
+    def step(self) -> bool:
+        """Read the next page; return whether that was the last one.
+
+        Raises:
+            PayloadError: Somebody changed the table that they stand in; the job cannot be run.
+            StoreError: The store is in trouble; the next step reads the same page.
+        """
+        pages = _read(self._store, self._job_key, IN, [self._listed[0]])
+        self._listed.popleft()
+        for _, page in pages:
+            self._spool.add(page)
+        self._is_whole = self._is_whole and bool(pages) and all(page.body for _, page in pages)
+        return not self._listed
+
+    @property
+    def spool(self) -> Spool | None:
+        """The pages that were read; None where rows are gone."""
+        return self._spool if self._is_whole else None
+
+
+def task_pages(store: Store, job_key: int, tasks: Sequence[int]) -> dict[int, Spool | InputPages]:
+    """Return the input of tasks: of small ones the pages, of others what reads them; nothing where rows are gone.
 
     Args:
         store: Where they are.
         job_key: Their job.
         tasks: The tasks.
-        meanwhile: Called between one reading and the next.
 
     Raises:
         PayloadError: Somebody changed the table that they stand in; the job cannot be run.
     """
-    found: dict[int, Spool] = {}
-    lost: set[int] = set()
-    for batch in _batches(_list(store, _LIST_OF_TASKS, job_key, IN, tasks=list(tasks))):
-        if meanwhile is not None:
-            meanwhile()
-        for task, page in _read(store, job_key, IN, batch):
-            if page.body:
-                found.setdefault(task, Spool()).add(page)
-            else:
-                lost.add(task)
-    return {task: spool for task, spool in found.items() if task not in lost}
+    found: dict[int, Spool | InputPages] = {}
+    small: list[Any] = []
+    rows = 0
+    for task, listed in groupby(_list(store, _LIST_OF_TASKS, job_key, IN, tasks=list(tasks)), _TASK):
+        first, *more = listed
+        rows += first.row_count
+        if more or rows > _ROWS_AT_ONCE:
+            found[task] = InputPages(store, job_key, [first, *more])
+        else:
+            small.append(first)
+    for batch in _batches(small):
+        found |= {task: Spool([page]) for task, page in _read(store, job_key, IN, batch) if page.body}
+    return found
 
 
 def fetch_pages(store: Store, job_key: int, direction: str) -> Iterator[tuple[int, Page]]:

@@ -48,6 +48,20 @@ class ActiveJob:
     children: list[Child] = field(default_factory=list)
     lost_children: int = 0
 
+    def hand_to(self, child: Child) -> bool:
+        """Give a child the next task whose input is here; return whether it took one."""
+        for place, dispatch in enumerate(self.backlog):
+            if dispatch.unread is None:
+                if not child.give(dispatch):
+                    return False
+                del self.backlog[place]
+                return True
+        return False
+
+    def has_waiting(self, dispatch: Dispatch) -> bool:
+        """Whether a task is here and not handed out."""
+        return any(other is dispatch for other in self.backlog)
+
     @property
     def busy(self) -> bool:
         """Whether there is work in memory."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rxsql.models import Task
     from rxsql.pages import Spool
     from rxsql.sections import Section
+    from rxsql.store.scripts import InputPages
     from rxsql.worker.exits import Exit
 
 
@@ -25,23 +26,22 @@ class Dispatch:
     number: int
     task: Task
     runs: deque[int]
-    input: bytes | Spool | Section
+    input: bytes | Spool | Section = b""
     failed_runs: int = 0
     seconds: float = 0.0
     error: str | None = None
     console: RunConsole | None = None
     quota: Quota = field(default_factory=Quota)
     refused: str | None = None  # why no child may have it
+    unread: InputPages | None = None  # its input, where that is still to be read
 
     @classmethod
-    def of(
-        cls, number: int, task: Task, done: Collection[int], body: bytes | Spool | Section, quota: Quota
-    ) -> Dispatch:
+    def of(cls, number: int, task: Task, done: Collection[int], quota: Quota) -> Dispatch:
         """Return a task's dispatch, without the runs that are done."""
         if task.run_count == 1 and not done:  # as most are
-            return cls(number, task, deque((task.first_run,)), body, quota=quota)
+            return cls(number, task, deque((task.first_run,)), quota=quota)
         runs = deque(run for run in range(task.first_run, task.first_run + task.run_count) if run not in done)
-        return cls(number, task, runs, body, quota=quota)
+        return cls(number, task, runs, quota=quota)
 
     @property
     def done_runs(self) -> tuple[int, ...]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from rxsql.models import Outcome
 from rxsql.worker import schedule
 from rxsql.worker.activejob import ActiveJob
+from rxsql.worker.downloads import Downloads
 
 if TYPE_CHECKING:
     from rxsql.settings import Settings
@@ -49,6 +50,7 @@ class Dispatcher:
         self._jobs = jobs
         self._selector = selector
         self._top_up_due = 0.0
+        self.downloads = Downloads(poller, reporter, jobs)
         self._returns: list[Dispatch] = []  # tasks whose child died, on their way back to the queue
         self.look_due = 0.0
         self.draining = False
@@ -128,6 +130,8 @@ class Dispatcher:
         job.share = min(job.share, job.slots)
         to_run = [dispatch for dispatch in claimed if not self._reporter.settle(job, dispatch)]
         self._poller.give_back(job.take_in(to_run))
+        for dispatch in to_run:
+            self.downloads.put(dispatch)
 
     def _staff(self, job: ActiveJob) -> None:
         entitled = min(job.share, job.slots)
@@ -155,10 +159,9 @@ class Dispatcher:
             if child.leaving and not child.in_flight:
                 self._forget_socket(child)
                 child.retire()
-            while job.backlog and len(child.in_flight) < ahead and not child.leaving and not child.stopping:
-                if not child.give(job.backlog[0]):
+            while len(child.in_flight) < ahead and not child.leaving and not child.stopping:
+                if not job.hand_to(child):
                     break
-                job.backlog.popleft()
         if not job.backlog:
             self._rebalance(job)
 
@@ -171,8 +174,7 @@ class Dispatcher:
             if len(child.in_flight) > 1 and child.ready:
                 job.backlog.extend(child.take_back())
         for child in idle:
-            if job.backlog and child.give(job.backlog[0]):
-                job.backlog.popleft()
+            job.hand_to(child)
 
     def _top_up(self) -> None:
         """Keep some children standing by, so that the next job pays no start-up; not while one is being started."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import secrets
-import struct
 import sys
 import tempfile
 import time
@@ -20,7 +19,9 @@ from rxsql.pages import Spool
 from rxsql.payload import PYTHON, Keyring, signing
 from rxsql.sections import Section
 from rxsql.store import jobs, reaping, scripts, tasks, uploads, workers, workitems
+from rxsql.store.scripts import InputPages
 from rxsql.worker.capture import Quota
+from rxsql.worker.damage import DAMAGED, damaged
 from rxsql.worker.dispatch import Dispatch
 from rxsql.worker.folders import sweep
 
@@ -36,8 +37,6 @@ log = logging.getLogger("rxsql.worker")
 _LOOK_LIMIT = 1000
 _LEAST_SILENCE_SECONDS = 3.0  # of a caller that waits in the database and looks each second
 _UNLIMITED = Quota()
-# What comes of values in a job's rows that nobody of ours writes: of other types, too deep, or out of range.
-_DAMAGED = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError, struct.error)
 
 
 class Poller:
@@ -140,8 +139,8 @@ class Poller:
             return None if item is None else self._checked(item)
         except (PayloadError, StoreRefusedError) as error:
             self.fail(job_key, str(error))
-        except _DAMAGED as error:
-            self.fail(job_key, _damaged(error))
+        except DAMAGED as error:
+            self.fail(job_key, damaged(error))
         return None
 
     def _checked(self, item: WorkItem) -> WorkItem:
@@ -162,8 +161,8 @@ class Poller:
             reason = str(error)
         except OSError as error:  # a large table passes through a file
             reason = f"The input cannot be handed on through {tempfile.gettempdir()}: {error}."
-        except _DAMAGED as error:
-            reason = _damaged(error)
+        except DAMAGED as error:
+            reason = damaged(error)
         self.fail(item.job_key, reason)
         return 0, []
 
@@ -176,37 +175,41 @@ class Poller:
                 raise PayloadError(f"The row of task {task.task} names runs that the job does not have.")
             if not isinstance(task.attempt, int):  # SQLite goes on with 2**63 as a fraction
                 raise PayloadError(f"The row of task {task.task} counts its attempts wrongly.")
-        apart: Mapping[int, bytes | Spool | Section] = {}
+        apart: Mapping[int, bytes | Spool | Section | InputPages] = {}
         if item.has_inputs:
             wanted = [task.task for task in claimed if task.input is None]
             apart = self._apart(item, wanted) if wanted else {}
         return granted, [self._dispatch(item, task, apart.get(task.task)) for task in claimed]
 
-    def _apart(self, item: WorkItem, wanted: list[int]) -> Mapping[int, bytes | Spool | Section]:
+    def _apart(self, item: WorkItem, wanted: list[int]) -> Mapping[int, bytes | Spool | Section | InputPages]:
         if item.kind is JobKind.FUNCTION:
             return tasks.task_inputs(self._store, item.job_key, wanted)
-        # A large table takes long; that this worker was taken for dead meanwhile, the next `keep_alive` finds out.
-        return scripts.task_pages(self._store, item.job_key, wanted, meanwhile=self._renew_lease)
+        return scripts.task_pages(self._store, item.job_key, wanted)
 
-    def _dispatch(self, item: WorkItem, task: Task, apart: bytes | Spool | Section | None) -> Dispatch:
+    def _dispatch(
+        self, item: WorkItem, task: Task, apart: bytes | Spool | Section | InputPages | None
+    ) -> Dispatch:
         self._next_number += 1
         done: dict[int, str | None] = {}
         if task.run_count > 1 and (task.attempt > 1 or item.max_attempts == 1):
             done = tasks.runs_with_results(self._store, item.job_key, task)
-        body: bytes | Spool | Section | None = task.input if task.input is not None else apart
-        refused = None
-        try:
-            body = self._input(item, task, body)
-        except (PayloadError, SignatureError) as error:
-            refused = f"{type(error).__name__}: {error}"
         limit = self._settings.console_bytes
-        quota = Quota(limit) if limit else _UNLIMITED
-        dispatch = Dispatch.of(self._next_number, task, done, body or b"", quota)
+        dispatch = Dispatch.of(self._next_number, task, done, Quota(limit) if limit else _UNLIMITED)
         if done:
             failed = [error for error in done.values() if error is not None]
             dispatch.failed_runs, dispatch.error = len(failed), next(iter(failed), None)
-        dispatch.refused = refused
+        if isinstance(apart, InputPages):
+            dispatch.unread = apart
+        else:
+            self.give_input(item, dispatch, task.input if task.input is not None else apart)
         return dispatch
+
+    def give_input(self, item: WorkItem, dispatch: Dispatch, body: bytes | Spool | Section | None) -> None:
+        """Give a task its input, or the reason for which no child may have it."""
+        try:
+            dispatch.input = self._input(item, dispatch.task, body)
+        except (PayloadError, SignatureError) as error:
+            dispatch.refused = f"{type(error).__name__}: {error}"
 
     def _input(
         self, item: WorkItem, task: Task, body: bytes | Spool | Section | None
@@ -275,10 +278,6 @@ class Poller:
             return
         if is_ended:
             log.warning("job.failed job_key=%d reason=%s", job_key, reason.partition("\n")[0])
-
-
-def _damaged(error: Exception) -> str:
-    return f"The job's rows are damaged ({type(error).__name__}: {error}). Submit the job again."
 
 
 def _clock() -> float:

@@ -74,6 +74,7 @@ class Supervisor:
             if self._trouble:
                 self._dispatcher.reconcile()
             self._reporter.tail()
+            self._dispatcher.downloads.step()
             self._dispatcher.feed()
             self._reporter.upload()
             self._write()
@@ -117,7 +118,7 @@ class Supervisor:
 
     def _timeout(self) -> float:
         now = time.monotonic()
-        if self._reporter.is_uploading:
+        if self._reporter.is_uploading or self._dispatcher.downloads:
             return 0.0
         report_due = self._reporter.due_in
         if report_due is not None:

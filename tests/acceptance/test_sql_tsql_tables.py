@@ -28,6 +28,7 @@ from tsqlserver import (
 from tsqlserver import submit as submit_script
 
 from rxsql import RxInSqlServer, rx_execute_script
+from rxsql.pages import Page
 from rxsql.store import install, jobs, scripts, sqlfiles
 from rxsql.store.engine import Store, connect
 
@@ -155,6 +156,15 @@ def test_every_type_goes_in(every_type: str, worker: None, cursor: Any) -> None:
     assert answer.messages[-2:] == ["1 21", str(ROWS)]
 
 
+def input_pages(store: Store, job_key: int) -> list[Page]:
+    """Return the pages of a task's input."""
+    pages = scripts.task_pages(store, job_key, [0])[0]
+    assert isinstance(pages, scripts.InputPages)
+    while not pages.step():
+        assert pages.spool
+    return list(pages.spool)
+
+
 def test_both_drivers_read_the_same(
     every_type: str, server: Store, mssql_databases: Callable[[str], str], cursor: Any
 ) -> None:
@@ -162,7 +172,7 @@ def test_both_drivers_read_the_same(
     other = connect(mssql_databases(servers.OTHER_DRIVER))
     table = submit(cursor, every_type, "both-drivers", ENDLESS)
     job_key = int(table.rpartition("_")[2])
-    pages = [list(scripts.task_pages(store, job_key, [0])[0]) for store in (server, other)]
+    pages = [input_pages(store, job_key) for store in (server, other)]
     other.close()
     assert [page.row_count for page in pages[0]] == [10_000, ROWS - 10_000]
     assert pages[0] == pages[1]

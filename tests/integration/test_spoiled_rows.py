@@ -37,9 +37,9 @@ def submit(store: Store, job_id: str) -> int:
     return add_job(store, replace(job, tasks=given), inline_bytes=512)
 
 
-def submit_script(store: Store, job_id: str) -> int:
+def submit_script(store: Store, job_id: str, pages: int = 1) -> int:
     """Submit a script with an input, as a client does."""
-    page = Page(IN, 0, 1, '[["a","int",null,null]]', "[[1]]")
+    table = [Page(IN, number, 1, '[["a","int",null,null]]', "[[1]]") for number in range(pages)]
     job = new_job(
         job_id,
         function=b"",
@@ -52,11 +52,16 @@ def submit_script(store: Store, job_id: str) -> int:
             input_name="InputDataSet",
             output_name="OutputDataSet",
             params="[]",
-            frames=[Spool([page])],
+            frames=[Spool(table)],
         ),
     )
     given = [NewTask(first_run=0, run_count=1, input=None)]
     return add_job(store, replace(job, tasks=given), inline_bytes=512)
+
+
+def submit_large_script(store: Store, job_id: str) -> int:
+    """Submit a script whose input is read page by page."""
+    return submit_script(store, job_id, pages=2)
 
 
 def change(store: Store, sql: str) -> None:
@@ -119,13 +124,21 @@ SCRIPT_CHANGES = [
 ]
 
 
+LARGE_CHANGES = [
+    (stores, sql, "AND page = 1", "finished or failed")
+    for stores, sql, *_ in SCRIPT_CHANGES
+    if sql.startswith("frames")
+]
+
+
 @pytest.mark.parametrize("any_url", BOTH, indirect=True)
 def test_changed_rows_end_their_jobs_only(store, any_url, start_worker_on):
     """Each job ends, with a reason where it has failed; the one behind them is well, and the worker lives."""
     if store.dialect.name == "sqlite":
         change(store, "INSERT INTO functions VALUES ('number', 5), ('text', 'text')")
     expected = {}
-    for make, changes in ((submit, CHANGES), (submit_script, SCRIPT_CHANGES)):
+    made = ((submit, CHANGES), (submit_script, SCRIPT_CHANGES), (submit_large_script, LARGE_CHANGES))
+    for make, changes in made:
         for stores, sql, which, becomes in changes:
             if store.dialect.name in stores:
                 job = make(store, f"spoiled {len(expected)}")

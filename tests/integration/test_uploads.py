@@ -195,23 +195,6 @@ def test_a_damaged_table_while_the_store_is_locked(store_path, store, job_key, m
     hasty.close()
 
 
-@ANY
-def test_a_worker_renews_its_lease_while_it_reads_a_table(store):
-    """An input that takes longer to be read than a lease lasts does not make its worker look dead."""
-    script = script_of(spool(3, direction=IN))
-    poller = Poller(store, Settings(slots=1, lease_seconds=0.003))
-    job = new_job(tasks=1, kind=JobKind.SCRIPT, script=script, function=b"", python=PYTHON)
-    job = replace(job, tasks=[replace(job.tasks[0], input=None)])
-    item = poller.load(add_job(store, job, inline_bytes=512))
-    assert item is not None
-    (before,) = (worker.heartbeat_at for worker in workers.list_workers(store))
-    wait_until(lambda: poller.heartbeat_in == 0.0)
-    _, (dispatch,) = poller.claim(item, slots=1, held=0, limit=1)
-    assert dispatch.refused is None
-    (after,) = (worker.heartbeat_at for worker in workers.list_workers(store))
-    assert after > before
-
-
 def seen(url: str, count: int) -> int:
     """Wait until so many pages are there."""
     import time

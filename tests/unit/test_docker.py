@@ -374,11 +374,19 @@ def test_actions_are_pinned_and_may_only_read() -> None:
         ([("integration.test_store", "t[mssql]", True), ("acceptance.test_sql_tsql", "t[a]", False)], False),
         ([("integration.test_store", "t[mssql]", False), ("acceptance.test_sql_tsql", "t[a]", True)], False),
         (
+            [
+                ("integration.test_store", "t[mssql]", True),
+                ("acceptance.test_sql_tsql", "t[a]", True),
+                ("acceptance.test_sql_tsql_results", "t[a]", False),
+            ],
+            False,
+        ),
+        (
             [("integration.test_store", "t[mssql]", True), ("integration.test_store", "t[sqlite]", True)],
             False,
         ),
     ],
-    ids=["all ran", "a script was skipped", "no test of the store ran", "no scripts"],
+    ids=["all ran", "a script was skipped", "a result was skipped", "no test of the store ran", "no scripts"],
 )
 def test_the_workflow_insists_on_tests_of_sql_server(
     tmp_path: Path, cases: list[tuple[str, str, bool]], passes: bool
