@@ -137,7 +137,8 @@ class Store:
         except sa.exc.ResourceClosedError as error:  # SQLAlchemy, of a first connection
             lost = f"The store {self.label}: the connection was lost while it was made; try again."
             raise StoreUnreachableError(lost) from error
-        except OverflowError as error:  # SQLite's driver, of more than 2 GB
+        # Drivers, of more than 2 GB, and of half a surrogate pair.
+        except (OverflowError, UnicodeError) as error:
             raise StoreRefusedError(f"The store {self.label} refused a value: {error}") from error
 
     def sql(self, name: str) -> sa.TextClause:

@@ -9,8 +9,8 @@ import sqlalchemy as sa
 
 from rxsql.models import LAST_LINES, RxRemoteJobStatus
 from rxsql.store.retry import retried_when_undone
-from rxsql.store.tables import Key, console_chunks, now, results, slots, task_rows, workers
-from rxsql.store.tasks import finish_jobs
+from rxsql.store.tables import OPEN, Key, console_chunks, jobs, now, results, slots, task_rows, workers
+from rxsql.store.tasks import end_open_job, finish_jobs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,6 +34,14 @@ _LAST_CHUNK = (
     .order_by(console_chunks.c.chunk_key.desc())
     .limit(1)
 )
+# One that is queued may be a submission by hand that is not complete yet.
+_STRANDED = sa.select(jobs.c.job_key).where(
+    OPEN,
+    jobs.c.status == RxRemoteJobStatus.RUNNING.value,
+    ~sa.exists().where(task_rows.c.job_key == jobs.c.job_key, OPEN),
+)
+_COUNT_TASKS = sa.select(sa.func.count()).select_from(task_rows).where(task_rows.c.job_key == _OF_JOB)
+_RUN_COUNT = sa.select(jobs.c.run_count).where(jobs.c.job_key == _OF_JOB)
 _RECOUNT = (
     sa.update(task_rows)
     .where(task_rows.c.job_key == sa.bindparam("of_job"), task_rows.c.task == sa.bindparam("of_task"))
@@ -70,13 +78,36 @@ def reap(store: Store, worker_key: int, error: str) -> None:
             store.notify(connection)
 
 
+def end_stranded(store: Store) -> list[int]:
+    """End jobs that have begun and have no task that is open, as somebody has changed or deleted those by hand.
+
+    Nobody else would: a job ends with the last of its tasks. Returns their keys.
+    """
+    with store.read() as connection:
+        stranded = connection.scalars(_STRANDED).all()
+    for job_key in stranded:
+        _end_stranded(store, job_key)
+    return list(stranded)
+
+
+@retried_when_undone
+def _end_stranded(store: Store, job_key: int) -> None:
+    with store.write() as connection:
+        connection.execute(store.sql("lock_job"), {"job_key": job_key})
+        if finish_jobs(connection, store, [job_key]):
+            store.notify(connection)
+        elif not connection.execute(_COUNT_TASKS, {"job_key": job_key}).scalar():
+            reason = "The job's tasks were deleted from the store. Submit the job again."
+            end_open_job(connection, store, job_key, RxRemoteJobStatus.FAILED, reason)
+
+
 def _fail_runs(connection: Connection, store: Store, failed: Sequence[Any], error: str) -> None:
     """Give the error to those runs of failed tasks that have no result, and count the failed ones."""
     lost = [
         {"job_key": row.job_key, "run": run, "body": None, "error": reason, "traceback": None}
         for row in failed
         for reason in [error + _last_lines(connection, row.job_key, row.task)]
-        for run in range(row.first_run, row.first_run + row.run_count)
+        for run in range(row.first_run, _end(connection, row))
     ]
     store.insert_many(connection, "insert_results", lost)
     for row in failed:
@@ -86,7 +117,16 @@ def _fail_runs(connection: Connection, store: Store, failed: Sequence[Any], erro
             connection.execute(_RECOUNT, found)
 
 
+def _end(connection: Connection, row: Any) -> int:
+    """Return the number after a task's last run; somebody may have made it more than the job has."""
+    run_count = connection.execute(_RUN_COUNT, {"job_key": row.job_key}).scalar()
+    return min(int(row.first_run + row.run_count), int(run_count or 0))
+
+
 def _last_lines(connection: Connection, job_key: int, task: int) -> str:
     said = connection.execute(_LAST_CHUNK, {"job_key": job_key, "of_task": task}).scalar()
-    lines: list[str] = json.loads(said)[-LAST_LINES:] if said else []
-    return " Its last console lines:\n    " + "\n    ".join(lines) if lines else ""
+    try:
+        lines: list[str] = json.loads(said)[-LAST_LINES:] if said else []
+        return " Its last console lines:\n    " + "\n    ".join(lines) if lines else ""
+    except (ValueError, TypeError, RecursionError):  # somebody has changed them
+        return ""

@@ -142,8 +142,10 @@ def load_script(store: Store, job_key: int) -> StoredScript:
         raise PayloadError("The job's script was deleted from the store. Submit the job again.")
     try:
         params = json.loads(row["params"])
-    except ValueError:
-        raise PayloadError(f"The parameters of the script are no JSON: {row['params'][:200]!r}.") from None
+    except (ValueError, TypeError, RecursionError):
+        raise PayloadError(
+            f"The parameters of the script are no JSON: {str(row['params'])[:200]!r}."
+        ) from None
     parts = [row[name] for name in ("language", "script", "input_name", "output_name", "params")]
     spec: dict[str, Any] = {**row, "params": params, "loopback": loopback_of(store)}
     return StoredScript(json.dumps(spec).encode(), script_digest(*parts))

@@ -60,10 +60,13 @@ def constant(statement: _Statement) -> _Statement:
 
 
 def as_utc(value: Any) -> datetime | None:
-    """Return a time as a driver gave it, as an aware `datetime` in UTC."""
-    if value is None:
+    """Return a time as a driver gave it, as an aware `datetime` in UTC; None where a person has put something else."""
+    try:
+        found = datetime.fromisoformat(value) if isinstance(value, str) else value
+    except ValueError:
         return None
-    found: datetime = datetime.fromisoformat(value) if isinstance(value, str) else value
+    if not isinstance(found, datetime):
+        return None
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 

@@ -56,7 +56,12 @@ def open_jobs(store: Store, worker_key: int, python: str, *, limit: int) -> list
     parameters = {"worker_key": worker_key, "python": python, "limit": limit}
     with store.read() as connection:
         rows = connection.execute(store.sql("open_jobs"), parameters)
-        return [OpenJob(row[0], row[1], row[2], row[3], bool(row[4])) for row in rows]
+        return [OpenJob(row[0], _cap(row[1]), row[2], row[3], bool(row[4])) for row in rows]
+
+
+def _cap(num_tasks: object) -> int:
+    """Return how many slots a job may have, 0 for any number; what is none stands in no job's way to fail."""
+    return max(0, num_tasks) if isinstance(num_tasks, int) else 0
 
 
 @retried_when_undone
@@ -93,7 +98,8 @@ def _take_slots(connection: Connection, store: Store, worker_key: int, job_key: 
         return 0
     held = {row[0]: row[1] for row in connection.execute(_HELD_SLOTS, {"job_key": job_key})}
     own = held.pop(worker_key, 0)
-    free = job.num_tasks - sum(held.values()) if job.num_tasks else wanted
+    cap = _cap(job.num_tasks)
+    free = cap - sum(held.values()) if cap else wanted
     granted = max(0, min(wanted, free))
     if granted != own:
         connection.execute(
@@ -268,7 +274,7 @@ def end_open_job(
     connection: Connection, store: Store, job_key: int, status: RxRemoteJobStatus, error: str | None
 ) -> bool:
     """`end_job` within a transaction."""
-    parameters: dict[str, Any] = {"job_key": job_key, "status": status.value, "error": error}
+    parameters: dict[str, Any] = {"job_key": job_key, "status": status.value, "error": readable(error)}
     ended = connection.execute(store.sql("end_job"), parameters).one_or_none()
     if ended is None:
         return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
@@ -76,7 +76,7 @@ def list_workers(store: Store) -> list[Worker]:
 def _worker(row: dict[str, object]) -> Worker:
     for name in ("started_at", "heartbeat_at", "stopped_at"):
         row[name] = as_utc(row[name])
-    row["is_alive"] = bool(row["is_alive"]) and not _is_gone(str(row["host"]), int(str(row["pid"])))
+    row["is_alive"] = bool(row["is_alive"]) and not _is_gone(row["host"], row["pid"])
     return Worker(**row)  # type: ignore[arg-type]
 
 
@@ -109,12 +109,12 @@ def dead_workers(store: Store, *, but: int) -> list[Worker]:
     ]
 
 
-def _is_gone(host: str, pid: int) -> bool:
+def _is_gone(host: object, pid: Any) -> bool:
     if host != this_host():
         return False
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError, TypeError):  # no process has what a row may have as its number
         return True
     except PermissionError:  # it is there, and somebody else's
         return False

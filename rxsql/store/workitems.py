@@ -16,6 +16,7 @@ from rxsql.store.tables import SHARED_INPUT, Key, constant, functions, inputs, j
 if TYPE_CHECKING:
     from rxsql.store.engine import Store
 
+_NUMBERS = ("run_count", "num_tasks", "max_attempts", "execution_timeout_seconds")
 _OF_JOB = sa.bindparam("job_key", type_=Key)
 _SHARED = inputs.alias()
 _WORK_ITEM = constant(
@@ -45,6 +46,7 @@ def work_item(store: Store, job_key: int) -> WorkItem | None:
     script = None if kind is JobKind.FUNCTION else scripts.load_script(store, job_key)
     if row["function"] is None and kind is not JobKind.SCRIPT:
         raise PayloadError("The job's function was deleted from the store. Submit the job again.")
+    _check_types(row)
     return WorkItem(
         job_key=job_key,
         job_id=row["job_id"],
@@ -76,6 +78,15 @@ def _shared_input(store: Store, stored: bytes | str | None) -> bytes | None:
     return section.read()
 
 
+def _check_types(row: Any) -> None:
+    """SQLite lets a person put anything anywhere."""
+    for name in _NUMBERS:
+        if not isinstance(row[name], int):
+            raise PayloadError(f"The job's {name} is no whole number: {str(row[name])[:100]!r}.")
+    if not isinstance(row["function"], bytes | memoryview | None):
+        raise PayloadError("The job's function is no bytes. Submit the job again.")
+
+
 def _kind(text: str) -> JobKind:
     try:
         return JobKind(text)
@@ -86,7 +97,7 @@ def _kind(text: str) -> JobKind:
 def _packages(text: str) -> tuple[str, ...]:
     try:
         return tuple(json.loads(text))
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         raise PayloadError(f"The job's packages_to_load is no JSON array of names: {text[:100]!r}.") from None
 
 

@@ -142,7 +142,7 @@ class RunConsole:
         text = self._held[stream] + self._decoders[stream].decode(data, final)
         whole, line_end, held = text.rpartition("\n")
         now = time.monotonic()
-        if data:
+        if line_end or not self._held[stream]:  # not at each piece: a progress bar never pauses
             self._held_since[stream] = now
         partial = bool(held) and (final or now - self._held_since[stream] > _PARTIAL_SECONDS)
         if partial:

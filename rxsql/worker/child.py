@@ -171,9 +171,10 @@ class Runner:
             inputs = _own_inputs(task)
         except Exception as error:  # noqa: BLE001
             inputs = error
+        done = frozenset(task.done_runs)
         for position in range(task.run_count):
             run = task.first_run + position
-            if run not in task.done_runs and not self._over:
+            if run not in done and not self._over:
                 self._run(task.number, run, inputs if isinstance(inputs, Exception) else inputs[position])
 
     def _run(self, number: int, run: int, own: bytes | memoryview | Spool | Exception) -> None:

@@ -6,7 +6,8 @@ import tempfile
 from collections import deque
 from typing import TYPE_CHECKING
 
-from rxsql.errors import PayloadError
+from rxsql.errors import PayloadError, StoreRefusedError
+from rxsql.worker.damage import DAMAGED, damaged
 
 if TYPE_CHECKING:
     from rxsql.worker.activejob import ActiveJob
@@ -53,10 +54,12 @@ class Downloads:
             dispatch.unread = None
             if self._reporter.settle(job, dispatch):
                 job.backlog.remove(dispatch)
-        except PayloadError as error:
+        except (PayloadError, StoreRefusedError) as error:
             self._fail(dispatch, str(error))
         except OSError as error:
             self._fail(dispatch, f"The input cannot be handed on through {tempfile.gettempdir()}: {error}.")
+        except DAMAGED as error:
+            self._fail(dispatch, damaged(error))
         self._waiting.popleft()
 
     def _fail(self, dispatch: Dispatch, reason: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 import shutil
 import tempfile
 from contextlib import suppress
@@ -69,17 +70,33 @@ def remove(folder: Path) -> None:
     with suppress(OSError):  # mostly it is empty
         folder.rmdir()
         return
-    shutil.rmtree(folder, ignore_errors=True)
-    if not folder.exists():
+    if folder.is_symlink():  # user code may put one there; what it leads to is none of ours
+        folder.unlink(missing_ok=True)
         return
-    _allow(folder)
-    for path, names, _ in os.walk(folder):
-        for name in names:
-            _allow(Path(path, name))
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-def _allow(folder: Path) -> None:
     with suppress(OSError):
-        if not folder.is_symlink():
-            folder.chmod(0o700)
+        folder.chmod(0o700)
+    # What lies in a folder in it comes up beside that first: of a deep tree no path is short enough, and no recursion.
+    waiting = _entries(folder)
+    while waiting:
+        path = waiting.pop()
+        for inner in _entries(path):
+            with suppress(OSError):
+                waiting.append(inner.rename(folder / secrets.token_hex(8)))
+        with suppress(OSError):
+            path.rmdir()
+    with suppress(OSError):
+        folder.rmdir()
+
+
+def _entries(folder: Path) -> list[Path]:
+    """Remove the files of a folder; return the folders in it, which may be changed from now on."""
+    found = []
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            with suppress(OSError):
+                if entry.is_dir(follow_symlinks=False):
+                    os.chmod(entry.path, 0o700)
+                    found.append(Path(entry.path))
+                else:
+                    os.unlink(entry.path)
+    return found

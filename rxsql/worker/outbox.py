@@ -19,10 +19,15 @@ log = logging.getLogger("rxsql.worker")
 
 
 class Outbox:
-    """Holds what the store has not confirmed: after a lost answer the same report is sent, under the same number."""
+    """Holds what the store has not confirmed: after a lost answer the same report is sent, under the same number.
 
-    def __init__(self) -> None:
+    Args:
+        failures: Where to note the jobs, with reasons, of which the store refuses even the plainest report.
+    """
+
+    def __init__(self, failures: dict[int, str]) -> None:
         self._reports: deque[Report] = deque()
+        self._failures = failures
         self._number = 0
 
     def __bool__(self) -> bool:
@@ -51,13 +56,32 @@ class Outbox:
             try:
                 written = write(report)
             except StoreRefusedError as error:
-                parts = _without_cause(report, error)
                 self._reports.popleft()
-                self._reports.extendleft(reversed(parts))
+                self._reports.extendleft(reversed(self._without_cause(report, error)))
                 continue
             self._reports.popleft()
             found = _together(found, written)
         return found
+
+    def _without_cause(self, report: Report, error: StoreRefusedError) -> list[Report]:
+        """Return a refused report as two halves; that of one task without its largest value, then without its lines.
+
+        Where nothing is left to leave out, its job fails: the same would be refused for ever.
+        """
+        tasks = _tasks(report)
+        if len(tasks) > 1:
+            half = len(tasks) // 2
+            return [_part(report, tasks[:half]), _part(report, tasks[half:])]
+        (job_key, task), *_ = tasks
+        if any(map(_size, report.outcomes)):
+            log.warning("result.refused job_key=%d task=%d error=%s", job_key, task, error)
+            return [_without_value(report, error)]
+        if report.chunks or report.crashes:
+            log.warning("console.refused job_key=%d task=%d error=%s", job_key, task, error)
+            return [Report(number=0, outcomes=report.outcomes, ends=report.ends)]
+        log.warning("task.refused job_key=%d task=%d error=%s", job_key, task, error)
+        self._failures.setdefault(job_key, f"The end of task {task} could not be stored. {error}")
+        return []
 
 
 def _together(one: Written | None, other: Written) -> Written:
@@ -66,28 +90,13 @@ def _together(one: Written | None, other: Written) -> Written:
     return Written(refused=one.refused | other.refused, ended_jobs=one.ended_jobs | other.ended_jobs)
 
 
-def _without_cause(report: Report, error: StoreRefusedError) -> list[Report]:
-    """Return a refused report as two halves; that of one task without its largest value, or else without its lines.
-
-    Raises:
-        StoreRefusedError: There is nothing to leave out.
-    """
-    tasks = sorted(
+def _tasks(report: Report) -> list[tuple[int, int]]:
+    return sorted(
         {(e.job_key, e.task) for e in report.chunks}
         | {(e.job_key, e.task) for e in report.outcomes}
         | {(e.job_key, e.task) for e in report.ends}
         | {(e.job_key, e.task) for e in report.crashes}
     )
-    if len(tasks) > 1:
-        half = len(tasks) // 2
-        return [_part(report, tasks[:half]), _part(report, tasks[half:])]
-    if any(map(_size, report.outcomes)):
-        log.warning("result.refused job_key=%d task=%d error=%s", *tasks[0], error)
-        return [_without_value(report, error)]
-    if report.chunks or report.crashes:
-        log.warning("console.refused job_key=%d task=%d error=%s", *tasks[0], error)
-        return [Report(number=0, outcomes=report.outcomes, ends=report.ends)]
-    raise error
 
 
 def _part(report: Report, tasks: Collection[tuple[int, int]]) -> Report:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from rxsql.errors import PayloadError, SignatureError
+from rxsql.errors import PayloadError, SignatureError, StoreRefusedError
 from rxsql.kinds import JobKind
 from rxsql.models import RxRemoteJobStatus
 from rxsql.pages import Spool
@@ -21,6 +21,7 @@ from rxsql.sections import Section
 from rxsql.store import jobs, reaping, scripts, tasks, uploads, workers, workitems
 from rxsql.store.scripts import InputPages
 from rxsql.worker.capture import Quota
+from rxsql.worker.damage import DAMAGED, damaged
 from rxsql.worker.dispatch import Dispatch
 from rxsql.worker.folders import sweep
 
@@ -118,8 +119,13 @@ class Poller:
     def _reap(self) -> None:
         for worker in workers.dead_workers(self._store, but=self.worker_key):
             reason = f"The worker {worker.worker_id} died while it ran this task, which had no attempts left."
-            reaping.reap(self._store, worker.worker_key, reason)
-            log.warning("worker.reaped worker=%s", worker.worker_id)
+            try:
+                reaping.reap(self._store, worker.worker_key, reason)
+                log.warning("worker.reaped worker=%s", worker.worker_id)
+            except StoreRefusedError as error:  # others are to be taken back from, and there is work to do
+                log.warning("worker.not_reaped worker=%s error=%s", worker.worker_id, error)
+        for job_key in reaping.end_stranded(self._store):
+            log.warning("job.stranded job_key=%d", job_key)
         sweep()
 
     def look(self) -> list[OpenJob]:
@@ -131,9 +137,11 @@ class Poller:
         try:
             item = workitems.work_item(self._store, job_key)
             return None if item is None else self._checked(item)
-        except PayloadError as error:
+        except (PayloadError, StoreRefusedError) as error:
             self.fail(job_key, str(error))
-            return None
+        except DAMAGED as error:
+            self.fail(job_key, damaged(error))
+        return None
 
     def _checked(self, item: WorkItem) -> WorkItem:
         self._keyring.check_job(item)
@@ -143,29 +151,34 @@ class Poller:
         return replace(item, shared_input=shared)
 
     def claim(self, item: WorkItem, *, slots: int, held: int, limit: int) -> tuple[int, list[Dispatch]]:
-        """Take slots and claim tasks, with their inputs and what earlier attempts have finished."""
+        """Take slots and claim tasks, with their inputs and what earlier attempts have finished.
+
+        A job whose rows make that impossible fails here: nothing else waits for it.
+        """
+        try:
+            return self._claim(item, slots=slots, held=held, limit=limit)
+        except (PayloadError, StoreRefusedError) as error:
+            reason = str(error)
+        except OSError as error:  # a large table passes through a file
+            reason = f"The input cannot be handed on through {tempfile.gettempdir()}: {error}."
+        except DAMAGED as error:
+            reason = damaged(error)
+        self.fail(item.job_key, reason)
+        return 0, []
+
+    def _claim(self, item: WorkItem, *, slots: int, held: int, limit: int) -> tuple[int, list[Dispatch]]:
         granted, claimed = tasks.claim(
             self._store, self.worker_key, item.job_key, slots_wanted=slots, slots_held=held, limit=limit
         )
-        strange = [t for t in claimed if not 0 <= t.first_run <= t.first_run + t.run_count <= item.run_count]
-        if strange:
-            self.fail(
-                item.job_key, f"The row of task {strange[0].task} names runs that the job does not have."
-            )
-            return 0, []
+        for task in claimed:
+            if not 0 <= task.first_run <= task.first_run + task.run_count <= item.run_count:
+                raise PayloadError(f"The row of task {task.task} names runs that the job does not have.")
+            if not isinstance(task.attempt, int):  # SQLite goes on with 2**63 as a fraction
+                raise PayloadError(f"The row of task {task.task} counts its attempts wrongly.")
         apart: Mapping[int, bytes | Spool | Section | InputPages] = {}
         if item.has_inputs:
             wanted = [task.task for task in claimed if task.input is None]
-            try:
-                apart = self._apart(item, wanted) if wanted else {}
-            except OSError as error:  # a large table passes through a file
-                self.fail(
-                    item.job_key, f"The input cannot be handed on through {tempfile.gettempdir()}: {error}."
-                )
-                return 0, []
-            except PayloadError as error:
-                self.fail(item.job_key, str(error))
-                return 0, []
+            apart = self._apart(item, wanted) if wanted else {}
         return granted, [self._dispatch(item, task, apart.get(task.task)) for task in claimed]
 
     def _apart(self, item: WorkItem, wanted: list[int]) -> Mapping[int, bytes | Spool | Section | InputPages]:
@@ -258,8 +271,13 @@ class Poller:
 
     def fail(self, job_key: int, reason: str) -> None:
         """End a job as failed for a reason of its own."""
-        if tasks.end_job(self._store, job_key, RxRemoteJobStatus.FAILED, reason):
-            log.warning("job.failed job_key=%d reason=%s", job_key, reason.splitlines()[0])
+        try:
+            is_ended = tasks.end_job(self._store, job_key, RxRemoteJobStatus.FAILED, reason)
+        except StoreRefusedError as error:  # it would be for ever, and other jobs wait
+            log.warning("job.not_ended job_key=%d error=%s", job_key, error)
+            return
+        if is_ended:
+            log.warning("job.failed job_key=%d reason=%s", job_key, reason.partition("\n")[0])
 
 
 def _clock() -> float:

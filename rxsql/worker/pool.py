@@ -82,6 +82,9 @@ class Child:
             wire.send_task(self.sock, message, dispatch.input)
         except BlockingIOError:
             return False
+        except (BrokenPipeError, ConnectionResetError):  # user code has shut the socket down
+            self.begin_stop()
+            return False
         self.in_flight[dispatch.number] = dispatch
         return True
 
@@ -96,23 +99,34 @@ class Child:
             if message is None:
                 break
             if message.kind == wire.TASK:
-                taken.append(self.in_flight.pop(wire.parse_task(message).number))
+                dispatch = self.in_flight.pop(wire.parse_task(message).number, None)
+                if dispatch is not None:  # else user code has forged its outcome
+                    taken.append(dispatch)
         return taken
 
     def messages(self) -> Iterator[wire.Message]:
-        """Yield what it has sent."""
+        """Yield what it has sent.
+
+        Raises:
+            OSError: There is nothing more to come, or what came is none of our messages.
+        """
         while True:
             try:
                 message = wire.receive(self.sock)
             except (BlockingIOError, ConnectionResetError):
                 return
             if message is None:
-                return
+                raise ConnectionAbortedError("the socket was shut down")
             yield message
 
     def written(self) -> tuple[int, int]:
         """Return how much it has written to stdout and stderr so far."""
         return self.captures[0].size(), self.captures[1].size()
+
+    def written_up_to(self, stdout_end: int, stderr_end: int) -> tuple[int, int]:
+        """Return these positions in stdout and stderr, as far as there is so much: a child may say anything."""
+        stdout, stderr = self.written()
+        return min(stdout_end, stdout), min(stderr_end, stderr)
 
     @property
     def positions(self) -> tuple[int, int]:
@@ -214,13 +228,20 @@ class Pool:
         return [child for child in self.children.values() if child.job_key is None and not child.stopping]
 
     def escalate(self) -> None:
-        """Send the signals that are due to children that are to end."""
+        """Send the signals that are due to children that are to end; by a zygote that can."""
+        self._keep_going()
         now = time.monotonic()
         for child in self.children.values():
             number = child.due_signal(now)
             if number is not None:
                 with suppress(OSError):  # as above
                     self.control.send(json.dumps({"kill": child.number, "signal": int(number)}).encode())
+
+    def _keep_going(self) -> None:
+        """Let the zygote go on where somebody has stopped it, as user code can: nothing begins or ends without it."""
+        with suppress(ChildProcessError, ProcessLookupError):  # it has died: that is told soon
+            if os.waitid(os.P_PID, self._zygote.pid, os.WSTOPPED | os.WNOHANG | os.WNOWAIT) is not None:
+                os.kill(self._zygote.pid, signal.SIGCONT)
 
     def notes(self) -> list[dict[str, Any]]:
         """Return what the zygote has told since the last call; it has died when the socket is at its end.

@@ -43,14 +43,14 @@ class Reporter:
         self._poller = poller
         self._jobs = jobs
         self._report = Report(number=0)
-        self._outbox = Outbox()
+        self.failures: dict[int, str] = {}  # job keys and the reasons for which the whole job fails
+        self._outbox = Outbox(self.failures)
         self._uploads = Uploads(poller)
         self._since = 0.0
         self._console_bytes = 0
         self._tail_due = 0.0
         self._last_line = 0.0
         self._gather_seconds = _GATHER_SECONDS
-        self.failures: dict[int, str] = {}  # job keys and the reasons for which the whole job fails
 
     @property
     def due_in(self) -> float | None:
@@ -105,7 +105,7 @@ class Reporter:
 
     def clear(self) -> None:
         """Forget what is not written: others have these tasks now."""
-        self._report, self._outbox = Report(number=0), Outbox()
+        self._report, self._outbox = Report(number=0), Outbox(self.failures)
         self._uploads.clear()
         self.failures.clear()
 
@@ -116,7 +116,7 @@ class Reporter:
         try:
             for message in child.messages():
                 self._take(job, child, message)
-        except (struct.error, LookupError, ValueError, OSError) as error:
+        except (struct.error, LookupError, ValueError, OverflowError, OSError) as error:
             if not child.stopping:
                 log.warning("child.nonsense job_key=%d error=%r", job.item.job_key, error)
                 child.begin_stop()
@@ -133,7 +133,10 @@ class Reporter:
         dispatch = child.in_flight.get(message.number)
         if dispatch is None or message.run != dispatch.runs[0] or job.item.job_key in self.failures:
             return
-        self.capture(child, dispatch, (message.stdout_end, message.stderr_end), final=True)
+        ends = message.stdout_end, message.stderr_end
+        if ends != child.positions:
+            ends = child.written_up_to(*ends)
+        self.capture(child, dispatch, ends, final=True)
         error = message.error if message.failed else None
         value, pages = returned(job, message)
         outcome = Outcome(message.run, value, error, message.traceback or None)

@@ -7,7 +7,9 @@ supervisor: a child runs other people's code, and what it sends is only bytes wi
 from __future__ import annotations
 
 import array
+import errno
 import fcntl
+import math
 import mmap
 import os
 import socket
@@ -24,11 +26,14 @@ INLINE = 64 * 1024  # larger bodies travel as a file
 _LARGEST = INLINE + 4096
 _HAS_MEMFD = sys.platform.startswith("linux")
 _SECTION = struct.Struct("<QQ")
+_BLOCK = 512
 _ONE_FD = socket.CMSG_LEN(array.array("i").itemsize)
-_TASK = struct.Struct("<cIIIH")
+_TASK = struct.Struct("<cIIII")
 _OUTCOME = struct.Struct("<cIIBdQQII")
 # A packet's first byte: where its large body is.
 _IN_PACKET, _IN_SCRATCH_FILE, _IN_PAGES, _IN_SECTION = range(4)
+_LONGEST_TEXTS = 2**20  # bytes of an error and its traceback, which the child has cut
+_LONGEST_SECONDS = 1e9
 JOB, TASK, OUTCOME, BROKEN, READY = b"J", b"T", b"O", b"B", b"R"
 
 
@@ -69,8 +74,7 @@ class OutcomeMessage:
 
 def send_job(sock: socket.socket, details: bytes, function: bytes, shared_input: bytes) -> None:
     """Tell a child which job it serves; `details` is JSON."""
-    head = JOB + struct.pack("<II", len(details), len(function)) + details
-    _send(sock, head, function, shared_input)
+    _send(sock, JOB + struct.pack("<II", len(details), len(function)), details, function, shared_input)
 
 
 def send_task(sock: socket.socket, task: TaskMessage, own: bytes | Spool | Section) -> None:
@@ -80,12 +84,12 @@ def send_task(sock: socket.socket, task: TaskMessage, own: bytes | Spool | Secti
         BlockingIOError: The child has enough to do.
     """
     head = _TASK.pack(TASK, task.number, task.first_run, task.run_count, len(task.done_runs))
-    head += struct.pack(f"<{len(task.done_runs)}I", *task.done_runs)
-    if isinstance(own, Section):
-        packet = b"".join((bytes((_IN_SECTION,)), head, _SECTION.pack(own.start, own.size)))
+    done = struct.pack(f"<{len(task.done_runs)}I", *task.done_runs)
+    if isinstance(own, Section) and len(done) <= INLINE:
+        packet = b"".join((bytes((_IN_SECTION,)), head, done, _SECTION.pack(own.start, own.size)))
         socket.send_fds(sock, [packet], [own.file.fd])
     else:
-        _send(sock, head, own)
+        _send(sock, head, done, own.read() if isinstance(own, Section) else own)
 
 
 def send_outcome(sock: socket.socket, outcome: OutcomeMessage, pieces: Pieces | None = None) -> None:
@@ -166,22 +170,17 @@ def receive(sock: socket.socket, flags: int = 0, *, takes_sections: bool = False
     """
     # Not socket.recv_fds: it drops the flags.
     packet, ancillary, _, _ = sock.recvmsg(_LARGEST, _ONE_FD, flags)
+    # Also those that nobody asked for: they are closed with these.
+    files = [Descriptor(fd) for _, _, data in ancillary for fd in array.array("i", data)]
     if not packet:
         return None
     if not packet[0]:
         return Message(packet)
-    fds = array.array("i", ancillary[0][2])
-    if packet[0] != _IN_SCRATCH_FILE:
-        first, *others = map(Descriptor, fds)
-        del others  # which closes them
-        if takes_sections and packet[0] == _IN_SECTION:
-            return Message(packet, Section(first, *_SECTION.unpack(packet[-_SECTION.size :])).view())
-        return Message(packet, pages=Spool.received(first))
-    try:
-        return Message(packet, _view(fds[0]))
-    finally:
-        for fd in fds:
-            os.close(fd)
+    if packet[0] == _IN_SCRATCH_FILE:
+        return Message(packet, _view(files[0].fd))
+    if takes_sections and packet[0] == _IN_SECTION:
+        return Message(packet, Section(files[0], *_SECTION.unpack(packet[-_SECTION.size :])).view())
+    return Message(packet, pages=Spool.received(files[0]))
 
 
 def _view(fd: int) -> memoryview:
@@ -194,30 +193,44 @@ def _view(fd: int) -> memoryview:
         return memoryview(mmap.mmap(fd, 0, access=mmap.ACCESS_READ))
     # Who reads what the sender has cut off meanwhile is killed by the system.
     fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_WRITE)
+    size = os.fstat(fd)
+    if size.st_blocks * _BLOCK < size.st_size:
+        raise OSError(errno.EINVAL, "this file has holes, which reading would fill with memory")
     return memoryview(mmap.mmap(fd, 0, mmap.MAP_SHARED | mmap.MAP_POPULATE, mmap.PROT_READ))
 
 
 def parse_job(message: Message) -> tuple[bytes, bytes, bytes]:
     """Return a job message's details, function and shared input."""
     details, function = struct.unpack_from("<II", message.packet, 2)
-    body = message.rest(10 + details)
-    return message.packet[10 : 10 + details], bytes(body[:function]), bytes(body[function:])
+    body = message.rest(10)
+    shared = details + function
+    return bytes(body[:details]), bytes(body[details:shared]), bytes(body[shared:])
 
 
 def parse_task(message: Message) -> TaskMessage:
     """Return a task message."""
     _, number, first_run, run_count, done = _TASK.unpack_from(message.packet, 1)
     start = 1 + _TASK.size
-    done_runs = struct.unpack_from(f"<{done}I", message.packet, start)
-    own = message.rest(start + 4 * done)
-    return TaskMessage(number, first_run, run_count, done_runs, own, message.pages)
+    rest = message.rest(start)
+    if message.packet[0] == _IN_SECTION:
+        done_runs = struct.unpack_from(f"<{done}I", message.packet, start)
+        return TaskMessage(number, first_run, run_count, done_runs, rest, message.pages)
+    done_runs = struct.unpack_from(f"<{done}I", rest)
+    return TaskMessage(number, first_run, run_count, done_runs, rest[4 * done :], message.pages)
 
 
 def parse_outcome(message: Message) -> OutcomeMessage:
-    """Return an outcome message."""
+    """Return an outcome message, whoever made it.
+
+    Raises:
+        ValueError: Its texts are longer than a child makes them.
+        struct.error: It is none.
+    """
     _, number, run, flags, seconds, stdout_end, stderr_end, error, trace = _OUTCOME.unpack_from(
         message.packet, 1
     )
+    if error + trace > _LONGEST_TEXTS:
+        raise ValueError("the texts are too long")
     body = message.body if message.packet[0] else message.packet[1 + _OUTCOME.size :]
     payload: bytes | memoryview | Spool | None = message.pages
     if payload is None and flags & 2:
@@ -227,7 +240,8 @@ def parse_outcome(message: Message) -> OutcomeMessage:
         number,
         run,
         bool(flags & 1),
-        seconds,
+        # User code may have changed the clock.
+        min(max(seconds, 0.0), _LONGEST_SECONDS) if math.isfinite(seconds) else 0.0,
         stdout_end,
         stderr_end,
         texts[:error].decode(errors="replace"),
@@ -238,4 +252,4 @@ def parse_outcome(message: Message) -> OutcomeMessage:
 
 def parse_text(message: Message) -> str:
     """Return a READY or BROKEN message's text."""
-    return bytes(message.rest(2)).decode(errors="replace")
+    return bytes(message.rest(2)[:_LONGEST_TEXTS]).decode(errors="replace")

@@ -428,7 +428,7 @@ def test_statements_do_not_grow_with_the_number_of_runs(store, worker):
 def test_a_damaged_table_fails_its_run_only(store, worker):
     """What a script's process sends in place of pages is refused; the run fails with the reason, the rest is stored."""
     task, other = claim(store, worker, submit(store, tasks=2))
-    outbox = Outbox()
+    outbox = Outbox({})
     for each, pages in ((task, Spool.of(b"nonsense")), (other, Spool([Page(OUT, 0, 0, "[]", "[]")]))):
         report = ended(each)
         outcome = Outcome(each.first_run, None, None)

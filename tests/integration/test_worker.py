@@ -605,6 +605,29 @@ def test_unfinished_line_is_shown_after_a_moment(context, tmp_path):
     assert rx_get_job_output(job) == "working ... done\n"
 
 
+def test_a_progress_bar_is_shown_while_it_moves(context, tmp_path):
+    """What is written without a line end or a pause appears while the run goes on, and the text is exact in the end."""
+    gate = tmp_path / "gate"
+
+    def count(path):
+        import pathlib
+        import time
+
+        done = 0
+        while not pathlib.Path(path).exists():
+            print(".", end="", flush=True)
+            done += 1
+            time.sleep(0.01)
+        return done
+
+    job = rx_exec(count, path=str(gate), compute_context=context(wait=False, auto_cleanup=False))
+    wait_until(lambda: rx_get_job_output(job).startswith("..."))
+    gate.touch()
+    rx_wait_for_job(job)
+    (done,) = rx_get_job_results(job)
+    assert rx_get_job_output(job) == "." * done
+
+
 def test_streams_are_restored_between_runs(context):
     """A run that closes, replaces or redirects its streams does not silence the next one."""
 

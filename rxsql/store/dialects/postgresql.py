@@ -46,7 +46,7 @@ _SESSION = (
 
 _PASSING_CLASSES = frozenset({"08", "40", "57"})  # connection, rollback by the server, operator
 _CONFLICTS = frozenset({"40001", "40P01", "55P03"})  # serialization, deadlock, lock not available
-_REFUSING_CLASSES = frozenset({"22", "54"})  # data, limits
+_REFUSING_CLASSES = frozenset({"22", "23", "54"})  # data, constraints, limits
 _TRUSTED_SECONDS = 0.5
 _MESSAGE_TOO_LONG = "08P01"
 _PASSING_REMEDY = (
@@ -123,12 +123,10 @@ class StoreDialect:
         if not state:
             state = next((found for found, sign in _REFUSED_CONNECTION.items() if sign.search(text)), "")
         remedy = _REMEDIES.get(state)
-        # What the driver itself does not send, as a NUL in a text, has no state.
-        refused = (
-            state[:2] in _REFUSING_CLASSES
-            or state == _MESSAGE_TOO_LONG
-            or isinstance(error, sa.exc.DataError)
-        )
+        # What the driver itself does not send, as a NUL in a text or too much at once, has no state, and leaves the
+        # connection as it was. Where that cannot be made or was lost, there is none either.
+        is_unsent = not state and error.statement is not None and not error.connection_invalidated
+        refused = state[:2] in _REFUSING_CLASSES or state == _MESSAGE_TOO_LONG or is_unsent
         passing = not refused and (
             error.connection_invalidated or state[:2] in _PASSING_CLASSES or state in _CONFLICTS or not state
         )

@@ -49,6 +49,7 @@ OLDEST = (3, 38, 0)
 _PAGE_BYTES = 8192
 # At most; what does not fit is written before its transaction ends, page by page and slowly.
 _CACHE_KIB = 16_384
+_REFUSING = (sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH)
 _SYNCHRONOUS = {"full": "FULL", "normal": "NORMAL"}
 
 
@@ -177,7 +178,7 @@ class StoreDialect:
             return StoreError(
                 f"The disk of the store {self.label} is full. Free some room; nothing stored was lost."
             )
-        kind = StoreRefusedError if code == sqlite3.SQLITE_TOOBIG else StoreError
+        kind = StoreRefusedError if code in _REFUSING else StoreError
         return kind(f"The store {self.label} refused a statement: {error.orig}")
 
     def _why_not_opened(self, error: sa.exc.DBAPIError) -> str:
