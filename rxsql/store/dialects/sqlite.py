@@ -104,6 +104,7 @@ class StoreDialect:
         return engine
 
     def _connected(self, connection: sqlite3.Connection, _record: Any) -> None:
+        connection.text_factory = _text
         connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")  # of a new file
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
@@ -182,6 +183,11 @@ class StoreDialect:
             )
         kind = StoreRefusedError if code == sqlite3.SQLITE_TOOBIG else StoreError
         return kind(f"The store {self.label} refused a statement: {error.orig}")
+
+
+def _text(data: bytes) -> str:
+    """Return a text, also one that is no UTF-8: SQLite stores what it is given, and one row must not stop a worker."""
+    return data.decode("utf-8", "replace")
 
 
 def refuse_old(version: tuple[int, ...]) -> None:
