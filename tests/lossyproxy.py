@@ -1,4 +1,4 @@
-"""A proxy before a PostgreSQL server that hangs up once: at a statement, or after a commit whose answer it loses."""
+"""Proxies before a server that hang up: at a statement, after a commit whose answer is lost, or after some answers."""
 
 from __future__ import annotations
 
@@ -78,6 +78,54 @@ class LossyProxy:
                 client.sendall(data)
         _hang_up(client)
         _hang_up(server)
+
+    def close(self) -> None:
+        """End everything that passes through it."""
+        for one in self._sockets:
+            _hang_up(one)
+        for thread in self._threads:
+            thread.join()
+        for one in self._sockets:
+            one.close()
+
+
+class CuttingProxy:
+    """Passes on what goes to a server's port, and so many of its answers on each connection; then it hangs up.
+
+    Args:
+        address: The server's host and port.
+    """
+
+    def __init__(self, address: tuple[str, int]) -> None:
+        self.answers: int | None = None  # that a connection gets; None: all
+        self._server = address
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self._sockets = [self._listener]
+        self._threads = [threading.Thread(target=self._accept, daemon=True)]
+        self._threads[0].start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            server = socket.create_connection(self._server)
+            self._sockets += [client, server]
+            for work in (self._pass, client, server, None), (self._pass, server, client, self.answers):
+                self._threads.append(threading.Thread(target=work[0], args=work[1:], daemon=True))
+                self._threads[-1].start()
+
+    @staticmethod
+    def _pass(source: socket.socket, target: socket.socket, most: int | None) -> None:
+        count = 0
+        with suppress(OSError):
+            while (data := source.recv(1 << 16)) and count != most:
+                target.sendall(data)
+                count += 1
+        _hang_up(source)
+        _hang_up(target)
 
     def close(self) -> None:
         """End everything that passes through it."""

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import servers
 import sqlalchemy as sa
+from lossyproxy import CuttingProxy
 from support import scalar
 
 from rxsql import RxInSqlServer, rx_exec, rx_get_job_results, rx_get_job_status, rx_wait_for_job
@@ -17,6 +18,7 @@ from rxsql.errors import FailedRunsWarning, NoWorkerWarning, SchemaVersionError,
 from rxsql.store import install
 from rxsql.store.dialects import odbc
 from rxsql.store.engine import Store, connect, open_store
+from rxsql.store.retry import insist
 from rxsql.store.tables import SCHEMA_VERSION
 
 pytestmark = pytest.mark.parametrize("any_url", ["mssql"], indirect=True)
@@ -172,3 +174,27 @@ def test_reference_example_by_its_odbc_string(any_url, start_worker_on):
     job = rx_exec(lambda: print("Hello from SQL server") or "done", compute_context=where)
     rx_wait_for_job(job)
     assert rx_get_job_results(job) == ["done"]
+
+
+def length_of(store: Store, text: str) -> int:
+    with store.read() as connection:
+        return int(connection.scalar(sa.text("SELECT LEN(:text)"), {"text": text}))
+
+
+def test_a_connection_lost_at_its_start_spoils_no_other(any_url):
+    """Wherever the server is lost while a process connects for the first time, later connections take long texts."""
+    server = odbc.parse(changed(any_url))
+    (address,) = (value for key, value in server.items() if key.lower() in ("server", "addr", "address"))
+    host, _, port = address.removeprefix("tcp:").partition(",")
+    proxy = CuttingProxy((host, int(port or 1433)))
+    for answers in range(10):
+        name = changed(any_url, Server=f"tcp:127.0.0.1,{proxy.port}", APP=secrets.token_hex(8))
+        store = connect(name)
+        proxy.answers = answers
+        with suppress(StoreError):
+            scalar(store, "SELECT 1")
+        proxy.answers = None
+        length = insist(lambda store=store: length_of(store, "x" * 5000), seconds=10)
+        assert length == 5000
+        store.close()
+    proxy.close()

@@ -26,6 +26,7 @@ _NO_DIALECT = (
     "latter needs SQLAlchemy 2.1, which comes with: pip install 'rxsql[mssql-python]'"
 )
 _TWO_UNITS = "\N{SNAKE}"  # one character, in UTF-16 two units
+_LONG_TEXT, _WRONG_PRECISION = "-" * 4001, "HY104"
 _SHORTEST_POLL, _LONGEST_POLL = 0.01, 1.0  # seconds
 
 
@@ -133,7 +134,36 @@ def _creator(driver: str, connection_string: str, timeout: int) -> Any:
     except ImportError as error:
         raise StoreError(remedies.remedy(str(error)) or f"pyodbc cannot be loaded: {error}") from error
     pyodbc.pooling = False  # SQLAlchemy pools
-    return lambda: pyodbc.connect(connection_string, timeout=timeout)
+    return Connector(pyodbc, connection_string, timeout)
+
+
+class Connector:
+    """Connects through pyodbc, whose connections all know what the first one of their string has learned.
+
+    That one may have been lost while it asked the server what that takes: the connections of this process would then
+    refuse long texts for ever. So each is tried, and where it refuses one, the string is changed, by an empty setting,
+    for the next one to ask anew.
+    """
+
+    def __init__(self, pyodbc: Any, connection_string: str, timeout: int) -> None:
+        self._pyodbc = pyodbc
+        self._string = connection_string
+        self._timeout = timeout
+
+    def __call__(self) -> Any:
+        """Return a new connection."""
+        connection = self._pyodbc.connect(self._string, timeout=self._timeout)
+        try:
+            connection.execute("SELECT LEN(?)", _LONG_TEXT).close()
+            connection.rollback()
+        except self._pyodbc.Error as error:
+            connection.close()
+            if error.args[0] != _WRONG_PRECISION:
+                raise
+            self._string += ";"
+            lost = "[08S01] The connection was lost at its start (SQLDriverConnect)"
+            raise self._pyodbc.OperationalError("08S01", lost) from error
+        return connection
 
 
 class PollWakeup:
