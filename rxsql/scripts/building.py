@@ -153,7 +153,14 @@ def _text(cell: Any) -> str:
 def _moment(cell: str) -> str:
     # SQLite and people write text; it is looked at before numpy makes a number of it.
     dt.datetime.fromisoformat(cell[:_MICROSECONDS])
+    if cell[_MICROSECONDS:].strip("0123456789"):  # such as BC
+        raise ValueError(f"Invalid isoformat string: {cell!r}")
     return cell
+
+
+def _date(cell: str) -> dt.date:
+    _moment(cell)  # SQLite's dates may have a time; PostgreSQL's may end with BC
+    return dt.date.fromisoformat(cell[:10])
 
 
 def _offset_moment(cell: str) -> Any:
@@ -168,7 +175,7 @@ _CONVERT: dict[str, Callable[[Any], Any]] = {
     **dict.fromkeys(sql.BINARIES, lambda cell: bytes.fromhex(cell.removeprefix("0x").removeprefix("\\x"))),
     **dict.fromkeys(sql.MOMENTS, _moment),
     "bit": _bit,
-    "date": lambda cell: dt.date.fromisoformat(cell[:10]),
+    "date": _date,
     "time": SqlTime.parse,
     "datetimeoffset": _offset_moment,
 }

@@ -51,8 +51,7 @@ class Parameter:
             ScriptError: Its name cannot be a variable's.
         """
         name = str(entry.get("name", "")).removeprefix("@")
-        if not name.isidentifier():
-            raise ScriptError(f"The parameter {name!r} cannot be a variable of Python: rename it.")
+        _check_name("parameter", name)
         return cls(name, entry.get("type") or "", entry.get("value"), bool(entry.get("output")))
 
     @property
@@ -64,6 +63,11 @@ class Parameter:
     def value(self) -> Any:
         """What it begins with, as Python has it."""
         return reading.value_of(self.column, self.cell) if self.column else self.cell
+
+
+def _check_name(what: str, name: str) -> None:
+    if not name.isidentifier():
+        raise ScriptError(f"The {what} {name!r} cannot be a variable of Python: rename it.")
 
 
 class Script:
@@ -84,6 +88,8 @@ class Script:
         self._text = spec["script"] or ""
         self._input_name = spec["input_name"]
         self._output_name = spec["output_name"]
+        for name in (self._input_name, self._output_name):
+            _check_name("data set", name)
         self._parameters = [Parameter.of(entry) for entry in spec["params"]]
         try:
             self._code = compile(self._text, FILE, "exec", dont_inherit=True)

@@ -140,13 +140,17 @@ def load_script(store: Store, job_key: int) -> StoredScript:
         row = connection.execute(_SCRIPT, {"job_key": job_key}).mappings().one_or_none()
     if row is None:
         raise PayloadError("The job's script was deleted from the store. Submit the job again.")
+    parts = [row[name] for name in ("language", "script", "input_name", "output_name", "params")]
+    if any(isinstance(part, bytes) for part in parts):  # SQLite lets them into columns of text
+        raise PayloadError(
+            "The script, its parameters or a name are bytes and no text. Submit the job as text."
+        )
     try:
         params = json.loads(row["params"])
     except (ValueError, TypeError, RecursionError):
         raise PayloadError(
             f"The parameters of the script are no JSON: {str(row['params'])[:200]!r}."
         ) from None
-    parts = [row[name] for name in ("language", "script", "input_name", "output_name", "params")]
     spec: dict[str, Any] = {**row, "params": params, "loopback": loopback_of(store)}
     return StoredScript(json.dumps(spec).encode(), script_digest(*parts))
 
@@ -262,10 +266,13 @@ def _read(store: Store, job_key: int, direction: str, batch: Sequence[Any]) -> l
     }
     with store.read() as connection:
         rows = connection.execute(_PAGES, bounds).all()
-        pages = [
-            (row.task, Page(row.direction, row.page, row.row_count, row.header, row.body)) for row in rows
-        ]
-        return with_bodies(connection, store, bounds, pages)
+        return with_bodies(connection, store, bounds, [(row.task, _page(row)) for row in rows])
+
+
+def _page(row: Any) -> Page:
+    if isinstance(row.header, bytes) or isinstance(row.body, bytes):  # SQLite lets them into columns of text
+        raise PayloadError(f"Page {row.page} of the table of task {row.task} is bytes and no text.")
+    return Page(row.direction, row.page, row.row_count, row.header, row.body)
 
 
 def abandoned_jobs(store: Store, silent_seconds: float) -> list[int]:

@@ -90,7 +90,10 @@ SELECT
     rated.waiting_seconds,
     rated.runs_per_second,
     CASE
-        WHEN rated.status = 'running' AND rated.done_runs > 0
+        -- What is further away than any calendar reaches is not known.
+        WHEN
+            rated.status = 'running'
+            AND (rated.run_count - rated.done_runs) / rated.runs_per_second < 2000000000
             THEN
                 DATEADD(
                     SECOND,
@@ -119,7 +122,7 @@ FROM (
         counted.canceled_tasks,
         CASE
             WHEN counted.run_count = 0 THEN 100
-            ELSE 100 * counted.done_runs / counted.run_count
+            ELSE CAST(CAST(100 AS BIGINT) * counted.done_runs / counted.run_count AS INT)
         END AS [percent],
         CASE
             WHEN counted.queued_tasks > 0

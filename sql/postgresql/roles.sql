@@ -89,7 +89,7 @@ BEGIN
     -- Callers touch no table: the functions act for them, on their own jobs.
     GRANT SELECT (name, function_name, published_by, published_at) ON rx.published TO rx_caller;
     GRANT EXECUTE ON FUNCTION rx.run_function TO rx_caller, rx_client;
-    GRANT EXECUTE ON FUNCTION rx.submit_script, rx.add_script, rx.add_page TO rx_scripter, rx_client;
+    GRANT EXECUTE ON FUNCTION rx.submit_script, rx.stage_script, rx.add_script, rx.add_page TO rx_scripter, rx_client;
     GRANT EXECUTE ON FUNCTION
         rx.wait_for_job, rx.look_at_job, rx.fetch_result, rx.fetch_parameters, rx.cancel_job, rx.cleanup_job
         TO rx_caller, rx_scripter, rx_client;

@@ -1,9 +1,7 @@
 -- The views that make a job readable: one row a task, one row a console line, one row a job with its
--- progress.
+-- progress. They are replaced and not dropped, so that what others grant on them and build on them stays.
 
-DROP VIEW IF EXISTS rx.tasks;
-
-CREATE VIEW rx.tasks AS
+CREATE OR REPLACE VIEW rx.tasks AS
 SELECT
     jobs.job_id,
     task_rows.task,
@@ -21,9 +19,7 @@ FROM rx.task_rows
 INNER JOIN rx.jobs ON task_rows.job_key = jobs.job_key
 LEFT JOIN rx.workers ON task_rows.worker_key = workers.worker_key;
 
-DROP VIEW IF EXISTS rx.console;
-
-CREATE VIEW rx.console AS
+CREATE OR REPLACE VIEW rx.console AS
 SELECT
     jobs.job_id,
     console_chunks.task,
@@ -41,9 +37,7 @@ CROSS JOIN
 
 -- One row a process that died while it ran user code: how it ended, its largest memory in KiB, where its
 -- Python threads were and what it had written last, where that could be had.
-DROP VIEW IF EXISTS rx.crashes;
-
-CREATE VIEW rx.crashes AS
+CREATE OR REPLACE VIEW rx.crashes AS
 SELECT
     jobs.job_id,
     crash_rows.task,
@@ -60,9 +54,7 @@ FROM rx.crash_rows
 INNER JOIN rx.jobs ON crash_rows.job_key = jobs.job_key
 LEFT JOIN rx.workers ON crash_rows.worker_key = workers.worker_key;
 
-DROP VIEW IF EXISTS rx.job_progress;
-
-CREATE VIEW rx.job_progress AS
+CREATE OR REPLACE VIEW rx.job_progress AS
 SELECT
     rated.job_id,
     rated.name,
@@ -84,7 +76,10 @@ SELECT
     rated.waiting_seconds,
     rated.runs_per_second,
     CASE
-        WHEN rated.status = 'running' AND rated.done_runs > 0
+        -- What is further away than any calendar reaches is not known.
+        WHEN
+            rated.status = 'running'
+            AND (rated.run_count - rated.done_runs) / rated.runs_per_second < 2000000000
             THEN
                 CLOCK_TIMESTAMP() + MAKE_INTERVAL(
                     secs => (rated.run_count - rated.done_runs) / rated.runs_per_second
@@ -191,9 +186,7 @@ FROM (
 
 -- How many tasks could start now if there were children for them: queued ones, within each job's num_tasks. A
 -- scaler reads it; tasks that a worker has already do not count.
-DROP VIEW IF EXISTS rx.queue_depth;
-
-CREATE VIEW rx.queue_depth AS
+CREATE OR REPLACE VIEW rx.queue_depth AS
 SELECT COALESCE(SUM(waiting.could_start), 0) AS depth
 FROM (
     SELECT

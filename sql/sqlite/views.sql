@@ -83,7 +83,10 @@ SELECT
     rated.waiting_seconds,
     rated.runs_per_second,
     CASE
-        WHEN rated.status = 'running' AND rated.done_runs > 0
+        -- What is further away than any calendar reaches is not known.
+        WHEN
+            rated.status = 'running'
+            AND (rated.run_count - rated.done_runs) / rated.runs_per_second < 2000000000
             THEN
                 STRFTIME(
                     '%Y-%m-%d %H:%M:%f',

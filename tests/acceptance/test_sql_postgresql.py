@@ -121,6 +121,89 @@ def test_bytes_go_in_as_bytes(ask: Callable[..., Any]) -> None:
     assert ask("SELECT rx.fetch_parameters(:job_id)", job_id=job_id) == {"n": 2}
 
 
+def test_types_made_of_others_go_in_as_these(url: str, ask: Callable[..., Any]) -> None:
+    """Of a domain, a script gets what it is made of, and of money the number; an infinite moment is NULL."""
+    _run(url, "CREATE DOMAIN small AS INTEGER CHECK (VALUE < 10)")
+    _run(url, "CREATE DOMAIN smaller AS small CHECK (VALUE < 5)")
+    job_id = submitted(
+        ask,
+        "kinds = ' '.join(str(dtype) for dtype in InputDataSet.dtypes)\nOutputDataSet = InputDataSet",
+        "'SELECT 3::smaller AS a, ''-infinity''::DATE AS b, ''infinity''::TIMESTAMP AS c, "
+        "''infinity''::TIMESTAMPTZ AS d, 1234.5::MONEY AS e', output_params => '{kinds}'",
+    )
+    assert result(ask, job_id) == [{"a": 3, "b": None, "c": None, "d": None, "e": "1234.50"}]
+    kinds = ask("SELECT rx.fetch_parameters(:job_id)", job_id=job_id)["kinds"]
+    assert kinds.split() == ["int32", "object", "datetime64[ns]", "object", "object"]
+
+
+@pytest.mark.parametrize("kind", ["DATE", "TIMESTAMP", "TIMESTAMPTZ"])
+def test_what_python_has_no_date_for_fails_the_script(ask: Callable[..., Any], kind: str) -> None:
+    """A day before Christ is an error that names its column and value, and no other day."""
+    job_id = submitted(
+        ask, "OutputDataSet = InputDataSet", f"'SELECT ''0044-03-15 00:00:00.123456 BC''::{kind} AS d'"
+    )
+    with pytest.raises(sa.exc.DBAPIError, match=r"column 'd' has a value.*0044-03-15.*BC"):
+        result(ask, job_id)
+
+
+def test_the_query_has_the_callers_settings(url: str, ask: Callable[..., Any]) -> None:
+    """The input query sees the caller's time zone, so that it returns what it returns to the caller."""
+    _run(
+        url,
+        "DO $$ BEGIN SET TIME ZONE 'Europe/Berlin'; PERFORM rx.submit_script('OutputDataSet = InputDataSet', "
+        "'SELECT CAST(''2024-01-01 23:30+00''::TIMESTAMPTZ AS DATE) AS day', job_id => 'zone'); END $$",
+    )
+    assert ask("SELECT rx.wait_for_job('zone', 30)") == "finished"
+    assert result(ask, "zone") == [{"day": "2024-01-02"}]
+
+
+def test_a_callers_own_temporary_tables_stay(url: str, ask: Callable[..., Any]) -> None:
+    """Whatever the caller's temporary tables are called, one of them can be the input, and all are there afterwards."""
+    _run(
+        url,
+        "DO $$ BEGIN CREATE TEMPORARY TABLE rx_input AS SELECT 7 AS mine; PERFORM rx.submit_script("
+        "'OutputDataSet = InputDataSet', 'TABLE rx_input', job_id => 'own'); "
+        "ASSERT (SELECT mine FROM rx_input) = 7; "
+        "ASSERT (SELECT COUNT(*) FROM pg_class WHERE relname LIKE 'rx\\_input\\_%%') = 0; END $$",
+    )
+    assert ask("SELECT rx.wait_for_job('own', 30)") == "finished"
+    assert result(ask, "own") == [{"mine": 7}]
+
+
+def test_nobody_elses_functions_run_as_the_caller(url: str, ask: Callable[..., Any]) -> None:
+    """A function that somebody put on the caller's search_path, to be a better match than the server's, is not called."""
+    _run(
+        url,
+        "CREATE FUNCTION public.quote_ident(x NAME) RETURNS TEXT LANGUAGE plpgsql "
+        "AS $$ BEGIN RAISE EXCEPTION 'run as %%', CURRENT_USER; END $$",
+    )
+    job_id = submitted(ask, "OutputDataSet = InputDataSet", "'SELECT 1 AS a', partition_by => '{a}'")
+    assert result(ask, job_id) == [{"a": 1}]
+
+
+@pytest.mark.parametrize("level", ["REPEATABLE READ", "SERIALIZABLE"])
+def test_a_wait_that_could_not_see_the_end_fails_at_once(url: str, level: str) -> None:
+    """At an isolation level that has one snapshot a transaction, waiting is an error that says so."""
+    engine = sa.create_engine(url, isolation_level=level, poolclass=sa.NullPool)
+    with (
+        engine.connect() as connection,
+        pytest.raises(sa.exc.DBAPIError, match=f"isolation level {level.lower()}"),
+    ):
+        connection.execute(sa.text("SELECT rx.wait_for_job('any')"))
+
+
+@pytest.mark.parametrize("which", ["input_name", "output_name"])
+def test_a_data_set_whose_name_is_no_variables_fails_the_script(ask: Callable[..., Any], which: str) -> None:
+    """A name that no script can use is an error that says so, and no result without rows; NULL is the usual name."""
+    job_id = submitted(ask, "x = 1", f"'SELECT 1 AS a', {which} => 'My Data'")
+    with pytest.raises(sa.exc.DBAPIError, match="'My Data' cannot be a variable of Python"):
+        result(ask, job_id)
+    job_id = submitted(
+        ask, "OutputDataSet = InputDataSet", f"'SELECT 1 AS a', {which} => NULL, num_tasks => NULL"
+    )
+    assert result(ask, job_id) == [{"a": 1}]
+
+
 def test_partitions_run_by_themselves(ask: Callable[..., Any]) -> None:
     """One run a partition; the rows of all come back, partition by partition."""
     job_id = submitted(
@@ -160,6 +243,7 @@ def test_no_rows_and_no_input_are_empty_tables(ask: Callable[..., Any]) -> None:
         ("SELECT rx.submit_script(NULL)", "The script is NULL"),
         ("SELECT rx.submit_script('', 'SELECT * FROM vanished')", 'relation "vanished" does not exist'),
         ("SELECT rx.submit_script('', params => '[1]')", "params must be a JSON object"),
+        ("SELECT rx.submit_script('', num_tasks => -1)", "num_tasks is the most children at once"),
         ("SELECT rx.submit_script('', 'SELECT 1 AS a', partition_by => '{b}')", 'column "b" does not exist'),
         ("SELECT rx.submit_script('', job_id => 'not an id')", "letters, digits"),
         ("SELECT rx.add_job('x', 'x', 'script', '', '', 1000001, 1)", "more than 1,000,000 partitions"),
@@ -237,6 +321,14 @@ def test_who_stays_with_a_job_sees_what_it_prints(ask: Callable[..., Any], call:
     """Prints arrive as notices, and the call returns when the job has ended."""
     assert call("print('one')\nprint('two')", "told").communicate(timeout=30)[0] == "one\ntwo\nover\n"
     assert ask("SELECT status FROM rx.jobs WHERE job_id = 'told'") == "finished"
+
+
+def test_who_looks_at_an_ended_job_leaves_nothing_behind(url: str, ask: Callable[..., Any]) -> None:
+    """Following a job that was cleaned up writes no row, which nothing would ever remove."""
+    job_id = submitted(ask, "x = 1")
+    ask("SELECT rx.cleanup_job(:job_id)", job_id=job_id)
+    _run(url, f"CALL rx.follow_job('{job_id}')")
+    assert ask("SELECT COUNT(*) FROM rx.waiters") == 0
 
 
 def test_a_caller_that_is_killed_has_its_job_canceled(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import psutil
 import pytest
 from conftest import is_alive, wait_until
 
-from sqlscripts import blocks
+from sqlscripts import README, blocks
 
 from rxsql import RxInSqlServer, rx_exec, rx_get_job_results, rx_get_job_status
 from rxsql.store import sqlfiles
@@ -122,6 +123,12 @@ def test_only_the_script_is_needed(
         ("script, params", ("", "[1]"), "params must be a JSON object"),
         ("script, output_params", ("", "x"), "output_params must be a JSON array"),
         ("script, job_id", ("", "taken"), "A job of this job_id is there already"),
+        ("script, job_id", ("", "a b"), "job_id is not up to 128 letters"),
+        ("script, job_id", ("", ""), "job_id is not up to 128 letters"),
+        ("script, job_id", ("", "x" * 129), "job_id is not up to 128 letters"),
+        ("script, job_id", ("", "a]b"), "job_id is not up to 128 letters"),
+        ("script", (b"x = 1",), "A value is a BLOB and no text"),
+        ("script, input_data", ("", b"[]"), "A value is a BLOB and no text"),
     ],
 )
 def test_what_cannot_be_a_job_is_refused_at_once(
@@ -134,6 +141,89 @@ def test_what_cannot_be_a_job_is_refused_at_once(
         connection.execute(f"INSERT INTO submit_script ({columns}) VALUES ({marks})", values)
     for table in ("jobs", "scripts", "frames", "task_rows"):
         assert connection.execute(f"SELECT COUNT(*) FROM {table}").fetchone() == (1,)
+
+
+def test_ids_that_python_takes_are_taken(connection: sqlite3.Connection) -> None:
+    """A job_id may have what `RxInSqlServer(job_id=...)` takes, letters of any alphabet included."""
+    for job_id in ("Az09._:-", "ü", "x" * 128, 5):
+        connection.execute("INSERT INTO submit_script (script, job_id) VALUES ('x = 1', ?)", (job_id,))
+        RxInSqlServer("jobs.db", job_id=str(job_id))
+
+
+def test_numbers_keep_their_digits(
+    connection: sqlite3.Connection, start_worker: Any, ended: Callable[[str], str]
+) -> None:
+    """Parameters and results have all digits that they were written with."""
+    start_worker()
+    connection.execute(
+        "INSERT INTO submit_script (job_id, script, input_data, params, output_params) VALUES ('digits', "
+        "'OutputDataSet = InputDataSet\nsame = (x == 0.1 + 0.2) and n == 10 ** 20', "
+        '\'[{"y": 0.30000000000000004}]\', \'{"x": 0.30000000000000004, "n": 100000000000000000000}\', '
+        "'[\"same\"]')"
+    )
+    assert ended("digits") == "finished"
+    assert results(connection, "digits", "param") == [{"same": True}]
+    assert results(connection, "digits") == [{"y": 0.1 + 0.2}]
+
+
+def test_the_readmes_expression_keeps_all_digits(connection: sqlite3.Connection) -> None:
+    """What the README writes of a REAL is read as the same number, and NULL stays NULL."""
+    (expression,) = re.findall(
+        r"with `(JSON\([^`]+)` in place of `price`", README.read_text(encoding="utf-8")
+    )
+    query = f"SELECT JSON_OBJECT('price', {expression}) FROM (SELECT ? AS price)"
+    for price in (0.1 + 0.2, 0.1, 1e300 / 3, -5e-324, 2.0, None):
+        (kept,) = connection.execute(query, (price,)).fetchone()
+        assert json.loads(kept) == {"price": price}
+
+
+def test_results_show_when_all_are_there(connection: sqlite3.Connection) -> None:
+    """The pages that a script has written so far are no result before the job has finished."""
+    connection.execute("INSERT INTO submit_script (job_id, script) VALUES ('half', 'x = 1')")
+    connection.execute("UPDATE jobs SET status = 'running'")
+    connection.execute(
+        "INSERT INTO frames SELECT job_key, 'out', 0, 0, 1, '[[\"a\", \"int\"]]', '[[1]]' FROM jobs"
+    )
+    assert results(connection, "half") == []
+    connection.execute("UPDATE jobs SET status = 'finished'")
+    assert results(connection, "half") == [{"a": 1}]
+
+
+def test_an_insert_that_cancels_leaves_nothing_behind(connection: sqlite3.Connection) -> None:
+    """What a job has stored, its crashes too, goes when an INSERT cancels it, as when Python does."""
+    connection.execute("INSERT INTO submit_script (job_id, script) VALUES ('gone', 'x = 1')")
+    connection.execute(
+        "INSERT INTO crash_rows (job_key, task, run, attempt, worker_key) SELECT job_key, 0, 0, 1, 1 FROM jobs"
+    )
+    connection.execute("INSERT INTO waiters (job_key) SELECT job_key FROM jobs")
+    connection.execute("INSERT INTO cancel_job (job_id) VALUES ('gone')")
+    for table in ("crash_rows", "waiters", "frames", "scripts"):
+        assert connection.execute(f"SELECT COUNT(*) FROM {table}").fetchone() == (0,), table
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE scripts SET script = x'00'",
+        "UPDATE scripts SET script = CAST(x'ff' AS TEXT)",
+        "UPDATE scripts SET params = x'5b5d'",
+        "UPDATE scripts SET input_name = x'61'",
+        "UPDATE frames SET body = x'5b5d'",
+        "UPDATE frames SET body = CAST(x'ff' AS TEXT)",
+        "UPDATE frames SET header = x'61'",
+    ],
+)
+def test_bytes_where_text_should_be_fail_their_job_only(
+    connection: sqlite3.Connection, start_worker: Any, ended: Callable[[str], str], change: str
+) -> None:
+    """SQLite lets bytes into columns of text: the job fails, and the worker goes on."""
+    insert = "INSERT INTO submit_script (job_id, script, input_data) VALUES (?, 'x = 1', '[{\"a\": 1}]')"
+    connection.execute(insert, ("bad",))
+    connection.execute(change)
+    connection.execute(insert, ("good",))
+    start_worker()
+    assert ended("good") == "finished"
+    assert ended("bad") == "failed"
 
 
 def test_rows_that_are_no_objects_fail_their_job_only(

@@ -349,6 +349,20 @@ def test_installing_twice_keeps_rows_and_grants(server):
 ROLES = ("rx_reader", "rx_client", "rx_worker", "rx_publisher", "rx_caller", "rx_scripter")
 
 
+def test_what_others_build_on_the_views_stays(server):
+    """A view over one of ours, and a right that somebody gave on it, are there after another installation."""
+    login = sa.make_url(server.login()).username
+    server.run(
+        "CREATE VIEW open_jobs AS SELECT job_id FROM rx.job_progress WHERE status = 'running'",
+        f"GRANT SELECT ON rx.job_progress TO {login}",
+    )
+    store = connect(server.url)
+    install.install(store)
+    store.close()
+    assert server.run("SELECT COUNT(*) FROM open_jobs") == 0
+    assert server.run(f"SELECT HAS_TABLE_PRIVILEGE('{login}', 'rx.job_progress', 'SELECT')") is True
+
+
 def test_installer_that_may_not_make_roles(bare):
     """Without CREATEROLE the tables are made and the owner can use them; where the roles exist, they get their grants."""
     owner = bare.login()
@@ -407,7 +421,7 @@ def test_script_runs_as_a_person_would_run_it(bare):
         [RXSQL, "db", "script", "--dialect", "postgresql"], capture_output=True, text=True, check=True
     ).stdout
     assert script == sqlfiles.script("postgresql")
-    assert script.index("CREATE TABLE") < script.index("CREATE VIEW") < script.index("CREATE ROLE")
+    assert script.index("CREATE TABLE") < script.index("CREATE OR REPLACE VIEW") < script.index("CREATE ROLE")
     with bare._engine.connect() as connection:
         raw: Any = connection.connection.driver_connection
         for _ in range(2):

@@ -56,3 +56,21 @@ def test_progress_counts_what_is_there(store: Store) -> None:
         tasks.report(store, worker, ended(task))
     assert rows_of(store, query) == [("finished", 100, 1, 0, 0, 3, 1, 0, 1, 1)]
     assert rows_of(store, "SELECT depth FROM {rx}queue_depth") == [(0,)]
+
+
+def test_progress_of_what_takes_for_ever(store: Store) -> None:
+    """A job whose end is further away than any calendar reaches has none, and percent is right for many runs."""
+    worker = register(store, "w")
+    job_key = submit(store, "endless", tasks=200)
+    tasks.report(store, worker, ended(*claim(store, worker, job_key, slots=1, limit=1)))
+    _run(store, "UPDATE {rx}jobs SET started_at = '0001-01-01 00:00:00.000'")
+    query = "SELECT status, \"percent\", estimated_end FROM {rx}job_progress WHERE job_id = 'endless'"
+    assert rows_of(store, query) == [("running", 0, None)]
+    _run(store, "UPDATE {rx}jobs SET status = 'finished', run_count = 2000000000, done_runs = 1999999999")
+    assert [row[:2] for row in rows_of(store, query)] == [("finished", 99)]
+
+
+def _run(store: Store, statement: str) -> None:
+    prefix = f"{store.dialect.schema}." if store.dialect.schema else ""
+    with store.write() as connection:
+        connection.exec_driver_sql(statement.replace("{rx}", prefix))

@@ -105,6 +105,7 @@ class StoreDialect:
         return engine
 
     def _connected(self, connection: sqlite3.Connection, _record: Any) -> None:
+        connection.text_factory = _text
         connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")  # of a new file
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
@@ -188,6 +189,11 @@ class StoreDialect:
             f"The store {self.label} cannot be opened for writing ({error.orig}). Check the permissions of "
             "the file and its folder, or name another path with --store or RXSQL_STORE."
         )
+
+
+def _text(data: bytes) -> str:
+    """Return a text, also one that is no UTF-8: SQLite stores what it is given, and one row must not stop a worker."""
+    return data.decode("utf-8", "replace")
 
 
 def refuse_old(version: tuple[int, ...]) -> None:

@@ -36,6 +36,10 @@ BEGIN
         SET @problem = CONCAT(N'@language must be N''Python'', and is ', ISNULL(@language, N'NULL'), N'.');
     IF @script IS NULL
         SET @problem = N'@script is NULL: give the text of a script.';
+    IF @num_tasks < 0
+        SET @problem = CONCAT(
+            N'@num_tasks is the most children at once, 0 for no limit; it cannot be ', @num_tasks, N'.'
+        );
     IF @param_values IS NOT NULL AND ISJSON(@param_values) = 0
         SET
             @problem

@@ -12,8 +12,10 @@ DECLARE
     entry RECORD;
 BEGIN
     status := found.status;
-    INSERT INTO rx.waiters (job_key) VALUES (found.job_key)
-    ON CONFLICT (job_key) DO UPDATE SET seen_at = CLOCK_TIMESTAMP();
+    IF status IN ('queued', 'running') THEN
+        INSERT INTO rx.waiters (job_key) VALUES (found.job_key)
+        ON CONFLICT (job_key) DO UPDATE SET seen_at = CLOCK_TIMESTAMP();
+    END IF;
     FOR entry IN
         SELECT chunks.chunk_key, line.text
         FROM rx.console_chunks AS chunks

@@ -1,5 +1,5 @@
 -- Wait until a job has ended, or for so many seconds; in a transaction that has written, fail at once: one
--- that submits and waits would wait for itself.
+-- that submits and waits would wait for itself; so would one that sees nothing that happens after its start.
 -- Returns: the job's status.
 CREATE OR REPLACE FUNCTION rx.wait_for_job(
     job_id TEXT, timeout_seconds DOUBLE PRECISION DEFAULT 60
@@ -17,6 +17,11 @@ BEGIN
         RAISE EXCEPTION 'rx.wait_for_job was called in a transaction that has written: what it submitted is seen by no '
             'worker before its end, and it would wait for itself.'
             USING HINT = 'Submit the job, COMMIT, and wait for it then.';
+    END IF;
+    IF CURRENT_SETTING('transaction_isolation') IN ('repeatable read', 'serializable') THEN
+        RAISE EXCEPTION 'rx.wait_for_job was called at the isolation level %, at which it would never see the job end.',
+            CURRENT_SETTING('transaction_isolation')
+            USING HINT = 'Wait at READ COMMITTED, or with CALL rx.follow_job(...).';
     END IF;
     LOOP
         found := rx.own_job(job_id);

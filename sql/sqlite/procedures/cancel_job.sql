@@ -41,7 +41,9 @@ BEGIN
     DELETE FROM results WHERE results.job_key = (SELECT jobs.job_key FROM jobs WHERE jobs.job_id = NEW.job_id);
     DELETE FROM console_chunks
     WHERE console_chunks.job_key = (SELECT jobs.job_key FROM jobs WHERE jobs.job_id = NEW.job_id);
+    DELETE FROM crash_rows WHERE crash_rows.job_key = (SELECT jobs.job_key FROM jobs WHERE jobs.job_id = NEW.job_id);
     DELETE FROM inputs WHERE inputs.job_key = (SELECT jobs.job_key FROM jobs WHERE jobs.job_id = NEW.job_id);
     DELETE FROM frames WHERE frames.job_key = (SELECT jobs.job_key FROM jobs WHERE jobs.job_id = NEW.job_id);
     DELETE FROM scripts WHERE scripts.job_key = (SELECT jobs.job_key FROM jobs WHERE jobs.job_id = NEW.job_id);
+    DELETE FROM waiters WHERE waiters.job_key = (SELECT jobs.job_key FROM jobs WHERE jobs.job_id = NEW.job_id);
 END;

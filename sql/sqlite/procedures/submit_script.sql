@@ -32,6 +32,22 @@ INSTEAD OF INSERT ON submit_script
 BEGIN
     SELECT RAISE(ABORT, 'script is NULL: give the text of a script.')
     WHERE new.script IS NULL;
+    SELECT RAISE(ABORT, 'A value is a BLOB and no text: convert it, as in CAST(READFILE(''a.py'') AS TEXT).')
+    WHERE
+        'blob' IN (
+            TYPEOF(new.job_id),
+            TYPEOF(new.script),
+            TYPEOF(new.input_data),
+            TYPEOF(new.params),
+            TYPEOF(new.output_params),
+            TYPEOF(new.input_name),
+            TYPEOF(new.output_name)
+        );
+    -- Of ASCII, only these; of other alphabets, everything.
+    SELECT RAISE(ABORT, 'The job_id is not up to 128 letters, digits and . _ : -')
+    WHERE
+        LENGTH(new.job_id) NOT BETWEEN 1 AND 128
+        OR new.job_id GLOB '*[' || CHAR(1) || '-,/;-@[-^`{-' || CHAR(127) || ']*';
     SELECT RAISE(ABORT, 'A job of this job_id is there already: choose another one.')
     WHERE EXISTS (SELECT 1 FROM jobs WHERE jobs.job_id = new.job_id);
     SELECT RAISE(ABORT, 'input_data must be a JSON array of objects, such as [{"x": 1}, {"x": 2}].')
@@ -90,13 +106,7 @@ BEGIN
                 JSON_GROUP_ARRAY(JSON_OBJECT(
                     'name', names.name,
                     'type', '',
-                    'value', CASE given.type
-                        WHEN 'true' THEN JSON('true')
-                        WHEN 'false' THEN JSON('false')
-                        WHEN 'array' THEN JSON(given.value)
-                        WHEN 'object' THEN JSON(given.value)
-                        ELSE given.value
-                    END,
+                    'value', JSON(new.params -> given.fullkey), -- a number keeps its digits
                     'output', JSON(IIF(
                         names.name IN (
                             SELECT wanted.value FROM JSON_EACH(COALESCE(new.output_params, '[]')) AS wanted
@@ -130,8 +140,8 @@ END;
 
 DROP VIEW IF EXISTS script_results;
 
--- What scripts and published functions returned: a row a row, as a JSON object, and their OUTPUT parameters
--- (kind param), one object a run.
+-- What finished scripts and published functions returned: a row a row, as a JSON object, and their OUTPUT
+-- parameters (kind param), one object a run. Numbers come as their text, with all its digits.
 CREATE VIEW script_results AS
 SELECT
     jobs.job_id,
@@ -142,14 +152,11 @@ SELECT
         SELECT
             JSON_GROUP_OBJECT(
                 JSON_EXTRACT(heading.value, '$[0]'),
-                CASE cell.type
-                    WHEN 'true' THEN JSON('true') WHEN 'false' THEN JSON('false') ELSE cell.value
-                END
+                JSON(line.value -> heading.key)
             )
         FROM JSON_EACH(frames.header) AS heading
-        INNER JOIN JSON_EACH(line.value) AS cell ON heading.key = cell.key
     ) AS result
 FROM frames
 INNER JOIN jobs ON frames.job_key = jobs.job_key
 CROSS JOIN JSON_EACH(frames.body) AS line
-WHERE frames.direction IN ('out', 'param');
+WHERE frames.direction IN ('out', 'param') AND jobs.status = 'finished';
