@@ -166,9 +166,11 @@ class Gate:
 
 
 @pytest.fixture
-def gate(context: Context, tmp_path: Path) -> Gate:
-    """A running job, which ends when it is let."""
-    return Gate(context, tmp_path / "gate", 1)
+def gate(context: Context, tmp_path: Path) -> Iterator[Gate]:
+    """A running job, which ends when it is let, and with the test."""
+    made = Gate(context, tmp_path / "gate", 1)
+    yield made
+    made.open()
 
 
 @pytest.fixture(autouse=True)
