@@ -50,13 +50,15 @@ class ActiveJob:
 
     def hand_to(self, child: Child) -> bool:
         """Give a child the next task whose input is here; return whether it took one."""
-        for place, dispatch in enumerate(self.backlog):
+        for dispatch in self.backlog:
             if dispatch.unread is None:
-                if not child.give(dispatch):
-                    return False
-                del self.backlog[place]
-                return True
-        return False
+                break
+        else:
+            return False
+        if not child.give(dispatch):
+            return False
+        self.backlog.remove(dispatch)
+        return True
 
     def has_waiting(self, dispatch: Dispatch) -> bool:
         """Whether a task is here and not handed out."""

@@ -130,8 +130,7 @@ class Dispatcher:
         job.share = min(job.share, job.slots)
         to_run = [dispatch for dispatch in claimed if not self._reporter.settle(job, dispatch)]
         self._poller.give_back(job.take_in(to_run))
-        for dispatch in to_run:
-            self.downloads.put(dispatch)
+        self.downloads.put(to_run)
 
     def _staff(self, job: ActiveJob) -> None:
         entitled = min(job.share, job.slots)

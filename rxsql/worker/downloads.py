@@ -10,6 +10,8 @@ from rxsql.errors import PayloadError, StoreRefusedError
 from rxsql.worker.damage import DAMAGED, damaged
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from rxsql.worker.activejob import ActiveJob
     from rxsql.worker.dispatch import Dispatch
     from rxsql.worker.poller import Poller
@@ -28,10 +30,9 @@ class Downloads:
     def __bool__(self) -> bool:
         return bool(self._waiting)
 
-    def put(self, dispatch: Dispatch) -> None:
-        """Add a task, if its input is still to be read."""
-        if dispatch.unread is not None:
-            self._waiting.append(dispatch)
+    def put(self, dispatches: Iterable[Dispatch]) -> None:
+        """Add those tasks whose input is still to be read."""
+        self._waiting.extend([dispatch for dispatch in dispatches if dispatch.unread is not None])
 
     def step(self) -> None:
         """Read a page, if there is one, and after a task's last one let it be handed out.

@@ -9,7 +9,6 @@ from __future__ import annotations
 import array
 import errno
 import fcntl
-import math
 import mmap
 import os
 import socket
@@ -89,7 +88,8 @@ def send_task(sock: socket.socket, task: TaskMessage, own: bytes | Spool | Secti
         packet = b"".join((bytes((_IN_SECTION,)), head, done, _SECTION.pack(own.start, own.size)))
         socket.send_fds(sock, [packet], [own.file.fd])
     else:
-        _send(sock, head, done, own.read() if isinstance(own, Section) else own)
+        body = own.read() if isinstance(own, Section) else own
+        _send(sock, head, *((done, body) if done else (body,)))
 
 
 def send_outcome(sock: socket.socket, outcome: OutcomeMessage, pieces: Pieces | None = None) -> None:
@@ -171,7 +171,7 @@ def receive(sock: socket.socket, flags: int = 0, *, takes_sections: bool = False
     # Not socket.recv_fds: it drops the flags.
     packet, ancillary, _, _ = sock.recvmsg(_LARGEST, _ONE_FD, flags)
     # Also those that nobody asked for: they are closed with these.
-    files = [Descriptor(fd) for _, _, data in ancillary for fd in array.array("i", data)]
+    files = [Descriptor(fd) for _, _, data in ancillary for fd in array.array("i", data)] if ancillary else []
     if not packet:
         return None
     if not packet[0]:
@@ -240,8 +240,7 @@ def parse_outcome(message: Message) -> OutcomeMessage:
         number,
         run,
         bool(flags & 1),
-        # User code may have changed the clock.
-        min(max(seconds, 0.0), _LONGEST_SECONDS) if math.isfinite(seconds) else 0.0,
+        seconds if 0.0 <= seconds <= _LONGEST_SECONDS else 0.0,  # user code may have changed the clock
         stdout_end,
         stderr_end,
         texts[:error].decode(errors="replace"),
