@@ -33,7 +33,7 @@ class ActiveJob:
         mean_seconds: The moving mean of its tasks' lengths; None before the first has ended.
         backlog: Tasks that are claimed and not handed out.
         children: The children that serve it, those that leave included.
-        lost_children: How many died before they could run anything.
+        lost_children: How many died, one after the other, before they could run anything.
     """
 
     item: WorkItem

@@ -126,6 +126,7 @@ class Reporter:
             self._outcome(job, child, wire.parse_outcome(message))
         elif message.kind == wire.READY:
             child.ready = True
+            job.lost_children = 0
         elif message.kind == wire.BROKEN:
             self.failures[job.item.job_key] = wire.parse_text(message)
 

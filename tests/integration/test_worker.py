@@ -301,6 +301,38 @@ def test_child_that_dies_while_loading_fails_the_job(context, tmp_path):
         rx_exec(lambda: bomb, compute_context=context())
 
 
+def test_children_that_die_while_loading_now_and_then_fail_no_job(context, tmp_path):
+    """Only those that die one after the other say that the job cannot be loaded, however long it goes on."""
+
+    def die_at_odd_loads(log):
+        import os
+
+        with open(log, "a") as file:
+            file.write("load\n")
+        with open(log) as file:
+            if len(file.readlines()) % 2:
+                os._exit(7)
+        return "loaded"
+
+    class Fuse:
+        def __reduce__(self):
+            return die_at_odd_loads, (str(tmp_path / "loads"),)
+
+    fuse, folder = Fuse(), str(tmp_path)
+
+    def die_once(run):
+        import os
+
+        mark = f"{folder}/{run}"
+        if not os.path.exists(mark):
+            open(mark, "w").close()
+            os._exit(8)
+        return fuse
+
+    assert rx_exec(die_once, run=list(range(4)), compute_context=context(num_tasks=1)) == ["loaded"] * 4
+    assert len((tmp_path / "loads").read_text().split()) > 2 * 3
+
+
 def test_result_that_cannot_be_pickled_fails_its_run(context):
     """The run fails by name of its type, and the others go on."""
 
