@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections import deque
 from typing import TYPE_CHECKING
 
-from rxsql.errors import PayloadError, StoreRefusedError
-from rxsql.worker.damage import DAMAGED, damaged
+from rxsql.worker.damage import UNREADABLE, why_unusable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -55,13 +53,6 @@ class Downloads:
             dispatch.unread = None
             if self._reporter.settle(job, dispatch):
                 job.backlog.remove(dispatch)
-        except (PayloadError, StoreRefusedError) as error:
-            self._fail(dispatch, str(error))
-        except OSError as error:
-            self._fail(dispatch, f"The input cannot be handed on through {tempfile.gettempdir()}: {error}.")
-        except DAMAGED as error:
-            self._fail(dispatch, damaged(error))
+        except UNREADABLE as error:
+            self._reporter.failures.setdefault(dispatch.task.job_key, why_unusable(error))
         self._waiting.popleft()
-
-    def _fail(self, dispatch: Dispatch, reason: str) -> None:
-        self._reporter.failures.setdefault(dispatch.task.job_key, reason)

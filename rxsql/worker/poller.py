@@ -6,7 +6,6 @@ import logging
 import os
 import secrets
 import sys
-import tempfile
 import time
 from dataclasses import replace
 from importlib.metadata import version
@@ -21,7 +20,7 @@ from rxsql.sections import Section
 from rxsql.store import jobs, reaping, scripts, tasks, uploads, workers, workitems
 from rxsql.store.scripts import InputPages
 from rxsql.worker.capture import Quota
-from rxsql.worker.damage import DAMAGED, damaged
+from rxsql.worker.damage import UNREADABLE, UNUSABLE, why_unusable
 from rxsql.worker.dispatch import Dispatch
 from rxsql.worker.folders import sweep
 
@@ -104,10 +103,8 @@ class Poller:
         return True
 
     def _renew_lease(self) -> bool:
-        """Renew the lease if it is time; False when this worker was taken for dead."""
+        """Renew the lease; False when this worker was taken for dead."""
         now = _clock()
-        if now < self._heartbeat_due:
-            return True
         if now > self._beaten_at + self._settings.lease_seconds:
             self.spare_others()  # the whole machine may have slept: they wake up, too
         if not workers.heartbeat(self._store, self.worker_key):
@@ -137,11 +134,9 @@ class Poller:
         try:
             item = workitems.work_item(self._store, job_key)
             return None if item is None else self._checked(item)
-        except (PayloadError, StoreRefusedError) as error:
-            self.fail(job_key, str(error))
-        except DAMAGED as error:
-            self.fail(job_key, damaged(error))
-        return None
+        except UNUSABLE as error:
+            self.fail(job_key, why_unusable(error))
+            return None
 
     def _checked(self, item: WorkItem) -> WorkItem:
         self._keyring.check_job(item)
@@ -157,14 +152,9 @@ class Poller:
         """
         try:
             return self._claim(item, slots=slots, held=held, limit=limit)
-        except (PayloadError, StoreRefusedError) as error:
-            reason = str(error)
-        except OSError as error:  # a large table passes through a file
-            reason = f"The input cannot be handed on through {tempfile.gettempdir()}: {error}."
-        except DAMAGED as error:
-            reason = damaged(error)
-        self.fail(item.job_key, reason)
-        return 0, []
+        except UNREADABLE as error:
+            self.fail(item.job_key, why_unusable(error))
+            return 0, []
 
     def _claim(self, item: WorkItem, *, slots: int, held: int, limit: int) -> tuple[int, list[Dispatch]]:
         granted, claimed = tasks.claim(
