@@ -35,6 +35,7 @@ DROP PROCEDURE IF EXISTS rx.column_list;
 DROP PROCEDURE IF EXISTS rx.submit_function;
 DROP PROCEDURE IF EXISTS rx.store_script;
 DROP PROCEDURE IF EXISTS rx.submit_script;
+DROP FUNCTION IF EXISTS rx.columns_of;
 DROP FUNCTION IF EXISTS rx.type_of;
 DROP PROCEDURE IF EXISTS rx.pause;
 DROP PROCEDURE IF EXISTS rx.refuse_transaction;

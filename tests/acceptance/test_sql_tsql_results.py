@@ -294,21 +294,3 @@ def test_a_table_changed_by_hand(
         tables_of_runs(server, jobs.get_job(server, job_id))
     cursor.execute("EXEC rx.cleanup_job ?", job_id)
     assert not exists(cursor, table)
-
-
-def test_uninstalling_removes_the_tables(mssql_server: str, is_babelfish: bool) -> None:
-    """uninstall.sql leaves no table of a result."""
-    script = (sqlfiles.sql_root() / "mssql" / "uninstall.sql").read_text(encoding="utf-8")
-    with servers.database(mssql_server, "mssql") as name:
-        store = connect(name)
-        install.install(store)
-        with store.read() as connection:
-            connection.exec_driver_sql("EXEC rx.make_table 7, 'out', N'[[\"a\", \"int\", 4, 0]]'")
-            assert scalar(store, "SELECT COUNT(*) FROM rx.output_7") == 0
-            for statement in sqlfiles.statements(script):
-                if not (
-                    is_babelfish and "DROP ROLE" in statement
-                ):  # which takes no role that has rights there
-                    connection.exec_driver_sql(statement)
-        assert scalar(store, "SELECT COUNT(*) FROM sys.tables WHERE name LIKE 'output%'") == 0
-        store.close()

@@ -13,6 +13,7 @@ from sqlscripts import every_type as every_dtype
 from sqlscripts import same
 from support import scalar
 from tsqlserver import (
+    REMOVALS,
     SCRIPTS,
     Answer,
     check_script,
@@ -241,21 +242,15 @@ def test_the_table_goes_with_its_transaction(many: str, cursor: Any) -> None:
     cursor.execute("EXEC rx.cleanup_job N'done'")
 
 
-def _expire(server: Store, job_id: str) -> None:
+def _expire(server: Store, job_id: str, _: Any) -> None:
     jobs.cancel(server, job_id)
     jobs.purge_expired(server, retention_seconds=0, tombstone_seconds=3600)
 
 
 @pytest.mark.parametrize(
     "remove",
-    [
-        lambda _, job_id, cursor: cursor.execute("EXEC rx.cancel_job ?", job_id),
-        lambda _, job_id, cursor: cursor.execute("EXEC rx.cleanup_job ?", job_id),
-        lambda server, job_id, _: jobs.cancel(server, job_id),
-        lambda server, job_id, _: jobs.purge(server, job_id),
-        lambda server, job_id, _: _expire(server, job_id),
-    ],
-    ids=["rx.cancel_job", "rx.cleanup_job", "cancel", "purge", "expire"],
+    [*REMOVALS.values(), _expire],
+    ids=[*REMOVALS, "expire"],
 )
 def test_what_removes_a_job_removes_its_table(
     remove: Callable[[Store, str, Any], Any], server: Store, many: str, cursor: Any, request: Any
@@ -323,7 +318,7 @@ def test_a_small_result_is_a_page(server: Store, worker: None, cursor: Any) -> N
 
 
 def test_uninstalling_removes_the_tables(mssql_server: str, is_babelfish: bool) -> None:
-    """uninstall.sql leaves no table of an input."""
+    """uninstall.sql leaves no table of an input, and none of a result."""
     script = (sqlfiles.sql_root() / "mssql" / "uninstall.sql").read_text(encoding="utf-8")
     with servers.database(mssql_server, "mssql") as name:
         store = connect(name)
@@ -331,12 +326,15 @@ def test_uninstalling_removes_the_tables(mssql_server: str, is_babelfish: bool) 
         with store.read() as connection:
             connection.exec_driver_sql('EXEC rx.open_input 7, N\'[["a", "int", 4, 0]]\'')
             assert scalar(store, "SELECT COUNT(*) FROM rx.input_7") == 0
+            connection.exec_driver_sql("EXEC rx.make_table 7, 'out', N'[[\"a\", \"int\", 4, 0]]'")
+            assert scalar(store, "SELECT COUNT(*) FROM rx.output_7") == 0
             for statement in sqlfiles.statements(script):
                 if not (
                     is_babelfish and "DROP ROLE" in statement
                 ):  # which takes no role that has rights there
                     connection.exec_driver_sql(statement)
-        assert scalar(store, "SELECT COUNT(*) FROM sys.tables WHERE name LIKE 'input%'") == 0
+        for names in ("input%", "output%"):
+            assert scalar(store, f"SELECT COUNT(*) FROM sys.tables WHERE name LIKE '{names}'") == 0
         assert scalar(store, "SELECT SCHEMA_ID('rx')") is None
         store.close()
 

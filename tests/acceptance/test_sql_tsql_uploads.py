@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from conftest import wait_until
 from support import claim, rows_of, scalar
-from tsqlserver import Answer, connection, cursor, ended, exists, running_worker, server, submit
+from tsqlserver import REMOVALS, Answer, connection, cursor, ended, exists, running_worker, server, submit
 
 from rxsql.models import Outcome, Report, RunOutcome, Task, TaskEnd
 from rxsql.pages import OUT, Page, Spool
@@ -118,16 +118,7 @@ def test_rows_that_no_table_takes_stay_a_page(
     assert sorted(found) == [(0, ""), (1, '[["no number",1]]')]
 
 
-@pytest.mark.parametrize(
-    "remove",
-    [
-        lambda _, job_id, cursor: cursor.execute("EXEC rx.cancel_job ?", job_id),
-        lambda _, job_id, cursor: cursor.execute("EXEC rx.cleanup_job ?", job_id),
-        lambda server, job_id, _: jobs.cancel(server, job_id),
-        lambda server, job_id, _: jobs.purge(server, job_id),
-    ],
-    ids=["rx.cancel_job", "rx.cleanup_job", "cancel", "purge"],
-)
+@pytest.mark.parametrize("remove", REMOVALS.values(), ids=REMOVALS)
 def test_what_removes_a_running_job_removes_its_table(
     remove: Callable[[Store, str, Any], Any], server: Store, hand: Any, cursor: Any
 ) -> None:

@@ -19,12 +19,20 @@ import servers
 from conftest import wait_until
 from support import rows_of, scalar
 
-from rxsql.store import sqlfiles
+from rxsql.store import jobs, sqlfiles
 from rxsql.store.engine import Store, connect
 
 TSQL = Path(__file__).parent / "tsql"
 NAMES = {"Decimal": decimal.Decimal, "date": dt.date, "time": dt.time, "datetime": dt.datetime}
 SCRIPTS = sorted(path for path in TSQL.glob("*.sql") if path.stem != "babelfish")
+
+# What removes a job's pages: each takes the store, the job's id and a cursor.
+REMOVALS: dict[str, Callable[[Store, str, Any], Any]] = {
+    "rx.cancel_job": lambda _, job_id, cursor: cursor.execute("EXEC rx.cancel_job ?", job_id),
+    "rx.cleanup_job": lambda _, job_id, cursor: cursor.execute("EXEC rx.cleanup_job ?", job_id),
+    "cancel": lambda server, job_id, _: jobs.cancel(server, job_id),
+    "purge": lambda server, job_id, _: jobs.purge(server, job_id),
+}
 
 
 @pytest.fixture(scope="module")

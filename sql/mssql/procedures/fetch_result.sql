@@ -94,23 +94,19 @@ BEGIN
     );
     INSERT INTO #rx_columns (place, name, type_name, size, scale)
     SELECT
-        CONVERT(INT, entry.[key]) AS place,
-        MIN(part.name) AS name,
-        CASE WHEN MIN(part.type_name) = MAX(part.type_name) THEN MIN(part.type_name) ELSE N'nvarchar' END
+        own.place,
+        MIN(own.name) AS name,
+        CASE WHEN MIN(own.type_name) = MAX(own.type_name) THEN MIN(own.type_name) ELSE N'nvarchar' END
             AS type_name,
         CASE
-            WHEN MIN(part.type_name) <> MAX(part.type_name) THEN -1
-            WHEN MIN(part.type_name) = N'decimal' THEN MAX(part.size - part.scale) + MAX(part.scale)
-            ELSE MAX(part.size)
+            WHEN MIN(own.type_name) <> MAX(own.type_name) THEN -1
+            WHEN MIN(own.type_name) = N'decimal' THEN MAX(own.size - own.scale) + MAX(own.scale)
+            ELSE MAX(own.size)
         END AS size,
-        MAX(COALESCE(part.scale, part.size)) AS scale
+        MAX(COALESCE(own.scale, own.size)) AS scale
     FROM (SELECT DISTINCT header FROM #rx_out) AS headers
-    CROSS APPLY OPENJSON(headers.header) AS entry
-    CROSS APPLY
-        OPENJSON (CONCAT(N'[', entry.value, N']')) WITH (
-            name NVARCHAR(128) '$[0]', type_name NVARCHAR(128) '$[1]', size INT '$[2]', scale INT '$[3]'
-        ) AS part
-    GROUP BY entry.[key];
+    CROSS APPLY rx.columns_of(headers.header) AS own
+    GROUP BY own.place;
     SELECT
         @width = COUNT(*),
         -- What is converted loses its name: so a column is returned that has none.
@@ -134,19 +130,7 @@ BEGIN
         ) WITHIN GROUP (ORDER BY known.place),
         @cells = STRING_AGG(
             CONCAT(
-                CONVERT(
-                    NVARCHAR(MAX),
-                    REPLACE(
-                        REPLACE(
-                            -- What is of the type already needs no conversion.
-                            CASE WHEN types.json_type = types.sql_type THEN N'{0}' ELSE types.back END,
-                            N'{0}',
-                            CONCAT(N'cells.c', known.place)
-                        ),
-                        N'{1}',
-                        types.sql_type
-                    )
-                ),
+                CONVERT(NVARCHAR(MAX), REPLACE(types.back, N'{0}', CONCAT(N'cells.c', known.place))),
                 N' AS c', known.place
             ), N', '
         ) WITHIN GROUP (ORDER BY known.place)
@@ -163,7 +147,7 @@ BEGIN
                         types.sql_type,
                         N', ',
                         REPLACE(
-                            CASE WHEN known.type_name = part.type_name THEN N'{0}' ELSE own.cell END,
+                            CASE WHEN known.type_name = own.type_name THEN N'{0}' ELSE own.cell END,
                             N'{0}',
                             CONCAT(N'given.c', known.place)
                         ),
@@ -174,12 +158,7 @@ BEGIN
             ), N', '
         ) WITHIN GROUP (ORDER BY known.place)
     FROM #rx_columns AS known
-    INNER JOIN OPENJSON(COALESCE(@header, N'[]')) AS entry ON known.place = CONVERT(INT, entry.[key])
-    CROSS APPLY
-        OPENJSON (CONCAT(N'[', entry.value, N']')) WITH (
-            type_name NVARCHAR(128) '$[1]', size INT '$[2]', scale INT '$[3]'
-        ) AS part
-    CROSS APPLY rx.type_of(part.type_name, part.size, part.scale) AS own
+    INNER JOIN rx.columns_of(COALESCE(@header, N'[]')) AS own ON known.place = own.place
     CROSS APPLY rx.type_of(known.type_name, known.size, known.scale) AS types;
     -- The last cell of a row is its number.
     IF EXISTS (SELECT 1 FROM #rx_out WHERE body <> N'')

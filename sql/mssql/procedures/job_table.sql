@@ -20,17 +20,9 @@ BEGIN
     SET @columns = (
         SELECT
             STRING_AGG(
-                CONCAT(
-                    CONVERT(NVARCHAR(MAX), N', c'), CONVERT(INT, entry.[key]), N' ', types.sql_type, N' NULL'
-                ),
-                N''
-            ) WITHIN GROUP (ORDER BY CONVERT(INT, entry.[key]))
-        FROM OPENJSON(@header) AS entry
-        CROSS APPLY
-            OPENJSON (CONCAT(N'[', entry.value, N']')) WITH (
-                type_name NVARCHAR(128) '$[1]', size INT '$[2]', scale INT '$[3]'
-            ) AS part
-        CROSS APPLY rx.type_of(part.type_name, part.size, part.scale) AS types
+                CONCAT(CONVERT(NVARCHAR(MAX), N', c'), known.place, N' ', known.sql_type, N' NULL'), N''
+            ) WITHIN GROUP (ORDER BY known.place)
+        FROM rx.columns_of(@header) AS known
     );
     SET @batch = CONCAT(
         N'CREATE TABLE rx.', @name, N' (
@@ -187,22 +179,14 @@ BEGIN
     SET @cells = (
         SELECT
             STRING_AGG(
-                CONVERT(
-                    NVARCHAR(MAX), REPLACE(types.fetched, N'{0}', CONCAT(N'given.c', entry.[key]))
-                ),
-                N', '
-            ) WITHIN GROUP (ORDER BY CONVERT(INT, entry.[key]))
+                CONVERT(NVARCHAR(MAX), REPLACE(known.fetched, N'{0}', CONCAT(N'given.c', known.place))), N', '
+            ) WITHIN GROUP (ORDER BY known.place)
         FROM (
             SELECT TOP (1) header FROM rx.frames
             WHERE job_key = @job_key AND direction = @direction AND body = N''
             ORDER BY task, page
         ) AS first_page
-        CROSS APPLY OPENJSON(first_page.header) AS entry
-        CROSS APPLY
-            OPENJSON (CONCAT(N'[', entry.value, N']')) WITH (
-                type_name NVARCHAR(128) '$[1]', size INT '$[2]', scale INT '$[3]'
-            ) AS part
-        CROSS APPLY rx.type_of(part.type_name, part.size, part.scale) AS types
+        CROSS APPLY rx.columns_of(first_page.header) AS known
     );
     -- A row of a result ends with its number, as it does in a page.
     SET @batch = CONCAT(

@@ -22,34 +22,18 @@ BEGIN
     EXEC sp_getapplock @Resource = @lock, @LockMode = N'Exclusive';
     SELECT
         @width = COUNT(*),
-        @columns = STRING_AGG(CONCAT(CONVERT(NVARCHAR(MAX), N'c'), entry.[key]), N', ')
-        WITHIN GROUP (ORDER BY CONVERT(INT, entry.[key])),
+        @columns = STRING_AGG(CONCAT(CONVERT(NVARCHAR(MAX), N'c'), known.place), N', ')
+        WITHIN GROUP (ORDER BY known.place),
         @paths = STRING_AGG(
             CONCAT(
-                CONVERT(NVARCHAR(MAX), N'c'), entry.[key], N' ', types.json_type,
-                N' ''$[', entry.[key], N']'', '
-            ),
-            N''
-        ) WITHIN GROUP (ORDER BY CONVERT(INT, entry.[key])),
+                CONVERT(NVARCHAR(MAX), N'c'), known.place, N' ', known.json_type,
+                N' ''$[', known.place, N']'', '
+            ), N''
+        ) WITHIN GROUP (ORDER BY known.place),
         @cells = STRING_AGG(
-            CASE
-                WHEN types.json_type = types.sql_type THEN CONCAT(CONVERT(NVARCHAR(MAX), N'c'), entry.[key])
-                ELSE REPLACE(
-                    REPLACE(
-                        CONVERT(NVARCHAR(MAX), types.back), N'{0}', CONCAT(N'c', entry.[key])
-                    ),
-                    N'{1}',
-                    types.sql_type
-                )
-            END,
-            N', '
-        ) WITHIN GROUP (ORDER BY CONVERT(INT, entry.[key]))
-    FROM OPENJSON(@header) AS entry
-    CROSS APPLY
-        OPENJSON (CONCAT(N'[', entry.value, N']')) WITH (
-            type_name NVARCHAR(128) '$[1]', size INT '$[2]', scale INT '$[3]'
-        ) AS part
-    CROSS APPLY rx.type_of(part.type_name, part.size, part.scale) AS types;
+            REPLACE(CONVERT(NVARCHAR(MAX), known.back), N'{0}', CONCAT(N'c', known.place)), N', '
+        ) WITHIN GROUP (ORDER BY known.place)
+    FROM rx.columns_of(@header) AS known;
     SET @known = (
         SELECT TOP (1) header FROM rx.frames
         WHERE job_key = @job_key AND direction = 'out' AND body = N''

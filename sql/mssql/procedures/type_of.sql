@@ -2,7 +2,7 @@
 -- that loses nothing. What comes from a table goes into dynamic SQL only by this list.
 -- Returns: a row, or none for a type that has no place in a DataFrame: sql_type (as a column is declared),
 -- cell (an expression of the placeholder {0} that JSON can hold), fetched (one that drivers read without
--- loss), json_type (as OPENJSON reads it), back (from json_type to the type).
+-- loss), json_type (as OPENJSON reads it), back (from json_type to the type: {0} where that is the type).
 
 IF OBJECT_ID('rx.type_of', 'IF') IS NOT NULL DROP FUNCTION rx.type_of;
 GO
@@ -16,7 +16,9 @@ SELECT
     known.cell,
     known.fetched,
     known.json_type,
-    known.back
+    CASE
+        WHEN known.json_type = known.sql_type THEN N'{0}' ELSE REPLACE(known.back, N'{1}', known.sql_type)
+    END AS back
 FROM (
     SELECT
         CASE
@@ -82,4 +84,32 @@ FROM (
         END AS back
 ) AS known
 WHERE known.sql_type IS NOT NULL;
+GO
+
+IF OBJECT_ID('rx.columns_of', 'IF') IS NOT NULL DROP FUNCTION rx.columns_of;
+GO
+
+-- The columns of a header, an array of [name, type, size, scale], with what rx.type_of knows of them.
+-- Returns: a row a column whose type it knows; place is its place in the array.
+CREATE FUNCTION rx.columns_of(@header NVARCHAR(MAX))
+RETURNS TABLE
+AS
+RETURN
+SELECT
+    CONVERT(INT, entry.[key]) AS place,
+    part.name,
+    part.type_name,
+    part.size,
+    part.scale,
+    types.sql_type,
+    types.cell,
+    types.fetched,
+    types.json_type,
+    types.back
+FROM OPENJSON(@header) AS entry
+CROSS APPLY
+    OPENJSON (CONCAT(N'[', entry.value, N']')) WITH (
+        name NVARCHAR(128) '$[0]', type_name NVARCHAR(128) '$[1]', size INT '$[2]', scale INT '$[3]'
+    ) AS part
+CROSS APPLY rx.type_of(part.type_name, part.size, part.scale) AS types;
 GO
