@@ -4,13 +4,54 @@ from __future__ import annotations
 
 import socket
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 import sqlalchemy as sa
 
 
-class LossyProxy:
+class _Proxy:
+    """What passes each connection on; its answers and questions are the subclass's."""
+
+    def __init__(self, listener: socket.socket) -> None:
+        self._listener = listener
+        self._sockets = [listener]
+        self._threads: list[threading.Thread] = []
+        self._run(self._accept)
+
+    def _run(self, work: Callable[..., None], *arguments: object) -> None:
+        thread = threading.Thread(target=work, args=arguments, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            server = self._reach()
+            self._sockets += [client, server]
+            self._serve(client, server)
+
+    def _reach(self) -> socket.socket:
+        raise NotImplementedError
+
+    def _serve(self, client: socket.socket, server: socket.socket) -> None:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """End everything that passes through it."""
+        for one in self._sockets:
+            _hang_up(one)
+        for thread in self._threads:
+            thread.join()
+        for one in self._sockets:
+            one.close()
+
+
+class LossyProxy(_Proxy):
     """Passes everything on, until the transaction that has `marker` in it is committed; then it hangs up, once.
 
     With `cut` it hangs up at the marked statement already, as a server does that is stopped: nothing took place.
@@ -30,30 +71,20 @@ class LossyProxy:
         self._server = f"{server.query['host']}/.s.PGSQL.5432"
         self._marker = marker.encode()
         self._cut = cut
-        self._listener = socket.socket(socket.AF_UNIX)
-        self._listener.bind(str(folder / ".s.PGSQL.5432"))
-        self._listener.listen()
-        self._sockets = [self._listener]
-        self._threads: list[threading.Thread] = []
-        self._run(self._accept)
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(str(folder / ".s.PGSQL.5432"))
+        listener.listen()
+        super().__init__(listener)
 
-    def _run(self, work: object, *arguments: object) -> None:
-        thread = threading.Thread(target=work, args=arguments, daemon=True)  # type: ignore[arg-type]
-        self._threads.append(thread)
-        thread.start()
+    def _reach(self) -> socket.socket:
+        server = socket.socket(socket.AF_UNIX)
+        server.connect(self._server)
+        return server
 
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            server = socket.socket(socket.AF_UNIX)
-            server.connect(self._server)
-            self._sockets += [client, server]
-            losing = threading.Event()
-            self._run(self._ask, client, server, losing)
-            self._run(self._answer, client, server, losing)
+    def _serve(self, client: socket.socket, server: socket.socket) -> None:
+        losing = threading.Event()
+        self._run(self._ask, client, server, losing)
+        self._run(self._answer, client, server, losing)
 
     def _ask(self, client: socket.socket, server: socket.socket, losing: threading.Event) -> None:
         marked = False
@@ -79,17 +110,8 @@ class LossyProxy:
         _hang_up(client)
         _hang_up(server)
 
-    def close(self) -> None:
-        """End everything that passes through it."""
-        for one in self._sockets:
-            _hang_up(one)
-        for thread in self._threads:
-            thread.join()
-        for one in self._sockets:
-            one.close()
 
-
-class CuttingProxy:
+class CuttingProxy(_Proxy):
     """Passes on what goes to a server's port, and so many of its answers on each connection; then it hangs up.
 
     Args:
@@ -99,23 +121,16 @@ class CuttingProxy:
     def __init__(self, address: tuple[str, int]) -> None:
         self.answers: int | None = None  # that a connection gets; None: all
         self._server = address
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
-        self._sockets = [self._listener]
-        self._threads = [threading.Thread(target=self._accept, daemon=True)]
-        self._threads[0].start()
+        listener = socket.create_server(("127.0.0.1", 0))
+        self.port = listener.getsockname()[1]
+        super().__init__(listener)
 
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            server = socket.create_connection(self._server)
-            self._sockets += [client, server]
-            for work in (self._pass, client, server, None), (self._pass, server, client, self.answers):
-                self._threads.append(threading.Thread(target=work[0], args=work[1:], daemon=True))
-                self._threads[-1].start()
+    def _reach(self) -> socket.socket:
+        return socket.create_connection(self._server)
+
+    def _serve(self, client: socket.socket, server: socket.socket) -> None:
+        self._run(self._pass, client, server, None)
+        self._run(self._pass, server, client, self.answers)
 
     @staticmethod
     def _pass(source: socket.socket, target: socket.socket, most: int | None) -> None:
@@ -126,15 +141,6 @@ class CuttingProxy:
                 count += 1
         _hang_up(source)
         _hang_up(target)
-
-    def close(self) -> None:
-        """End everything that passes through it."""
-        for one in self._sockets:
-            _hang_up(one)
-        for thread in self._threads:
-            thread.join()
-        for one in self._sockets:
-            one.close()
 
 
 def _hang_up(one: socket.socket) -> None:
