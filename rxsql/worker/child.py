@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import json
 import os
-import random
 import resource
 import signal
 import sys
@@ -74,7 +73,6 @@ def serve(sock: socket.socket, stdout_fd: int, stderr_fd: int) -> None:
     """Serve one job until the supervisor hangs up."""
     streams = Streams(stdout_fd, stderr_fd)
     rehearse(streams)
-    random.seed()
     if "numpy" in sys.modules:  # preloaded before the fork: all children would draw the same numbers
         sys.modules["numpy"].random.seed()
     message = wire.receive(sock)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -25,11 +26,12 @@ class Floodgate:
         self._signal_group = signal_group
         self._files: dict[int, Collection[int]] = {}
         self._halted: set[int] = set()
+        self._due = 0.0
 
     @property
     def timeout(self) -> float | None:
         """Seconds until the next check; None when there is nothing to watch."""
-        return CHECK_SECONDS if self._files else None
+        return max(0.0, self._due - time.monotonic()) if self._files else None
 
     def watch(self, pid: int, fds: Collection[int]) -> None:
         """Watch the files that a child's output goes to; they are this object's from now on."""
@@ -48,7 +50,11 @@ class Floodgate:
             self._signal_group(pid, signal.SIGCONT)
 
     def check(self) -> None:
-        """Halt the children whose files hold too much, and let those go on whose output was read."""
+        """When it is time, halt the children whose files hold too much, and let those go on whose output was read."""
+        now = time.monotonic()
+        if now < self._due:
+            return
+        self._due = now + CHECK_SECONDS
         for pid, fds in self._files.items():
             held = sum(os.fstat(fd).st_blocks * _BLOCK for fd in fds)
             if held > _HALT_BYTES:

@@ -95,9 +95,10 @@ class Zygote:
         return True
 
     def _fork(self, order: dict[str, Any], fds: list[int]) -> None:
+        zygote, foreign = os.getpid(), _open_fds() - {*fds, 0, 1, 2}
         pid = os.fork()
         if pid == 0:
-            _become_child(order["folder"], fds, os.getppid())
+            _become_child(order["folder"], fds, foreign, zygote)
         sock_fd, stdout_fd, stderr_fd, stacks_fd = fds
         for fd in (sock_fd, stacks_fd):
             os.close(fd)
@@ -140,7 +141,7 @@ def adopt_orphans() -> None:
 def orphans(known: Collection[int]) -> list[int]:
     """Return this process's children that it did not start: daemons, say, of a child that has ended."""
     try:
-        with open(f"/proc/self/task/{os.getpid()}/children", encoding="ascii") as file:
+        with open(f"/proc/self/task/{os.getpid()}/children", "rb") as file:
             return [pid for pid in map(int, file.read().split()) if pid not in known]
     except OSError:  # the system does not tell
         return []
@@ -155,8 +156,19 @@ def _signal_group(pid: int, number: int) -> None:
             os.kill(pid, number)
 
 
-def _become_child(folder: str, fds: list[int], zygote: int) -> None:
-    """Turn this freshly forked process into a child; never returns."""
+def _open_fds() -> set[int]:
+    return {int(name) for name in os.listdir("/dev/fd")}
+
+
+def _become_child(folder: str, fds: list[int], foreign: Collection[int], zygote: int) -> None:
+    """Turn this freshly forked process into a child; never returns.
+
+    Args:
+        folder: Where it works, to be made.
+        fds: Its end of the socket, the two captured streams, and the file for its last words.
+        foreign: Descriptors that are none of its business.
+        zygote: The process without which it is not to live.
+    """
     code = 1
     try:
         os.setsid()
@@ -167,17 +179,13 @@ def _become_child(folder: str, fds: list[int], zygote: int) -> None:
         _die_with(zygote)
         adopt_orphans()  # a daemon stays this child's for as long as it lives, and is the zygote's to end afterwards
         sock_fd, stdout_fd, stderr_fd, stacks_fd = fds
-        keep = {*fds, 0, 1, 2}
         # After SIGTERM too, so that who was ended for its time can be asked where it was.
         faulthandler.enable(stacks_fd)
         faulthandler.register(signal.SIGTERM, stacks_fd, chain=True)
-        for fd in (int(name) for name in os.listdir("/dev/fd")):
-            if fd not in keep:
-                with suppress(OSError):
-                    os.close(fd)
-        os.makedirs(os.path.dirname(folder), 0o700, exist_ok=True)  # somebody may tidy up there
-        os.mkdir(folder, 0o700)
-        os.chdir(folder)
+        for fd in foreign:
+            with suppress(OSError):
+                os.close(fd)
+        _enter(folder)
         os.environ["TMPDIR"] = tempfile.tempdir = folder
         child.serve(socket.socket(fileno=sock_fd), stdout_fd, stderr_fd)
         code = 0
@@ -187,6 +195,14 @@ def _become_child(folder: str, fds: list[int], zygote: int) -> None:
         sys.excepthook(*sys.exc_info())
     finally:
         os._exit(code)
+
+
+def _enter(folder: str) -> None:
+    try:
+        os.mkdir(folder, 0o700)
+    except FileNotFoundError:  # somebody tidied up there
+        os.makedirs(folder, 0o700)
+    os.chdir(folder)
 
 
 def _die_with(parent: int) -> None:

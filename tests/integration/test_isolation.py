@@ -134,6 +134,32 @@ def test_child_serves_one_job(store, any_url, start_worker_on):
             assert counts == list(range(1, len(counts) + 1))  # its own jobs' runs, and nobody else's
 
 
+def test_late_children_are_forked_from_the_same_memory_as_early_ones(store_url, start_worker):
+    """What the zygote imports after its start, each child would look through again, page by page, before its job."""
+    start_worker(slots=1)
+
+    def look():
+        import sys
+
+        return sorted(sys.modules)
+
+    where = RxInSqlServer(store_url)
+    first, *_, last = [rx_exec(look, compute_context=where) for _ in range(8)]  # more than stand by at first
+    assert first == last
+
+
+def test_children_draw_numbers_of_their_own(store_url, start_worker):
+    """Forked from the same memory, they would all begin with the same random number."""
+    start_worker(slots=1)
+
+    def draw():
+        import random
+
+        return random.random()
+
+    assert len({rx_exec(draw, compute_context=RxInSqlServer(store_url))[0] for _ in range(3)}) == 3
+
+
 def test_child_has_a_folder_of_its_own(store_url, start_worker, worker_tmp, tmp_path, monkeypatch):
     """A child's temporary files go into its folder, which nobody else may enter and which is gone with it."""
     (tmp_path / "asks_early.py").write_text("import tempfile\n\ntempfile.gettempdir()\n")
