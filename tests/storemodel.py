@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from rxsql.models import NewJob, Report, Task
+from rxsql.models import NewJob, Task
+from rxsql.reports import Report
 
 OPEN = ("queued", "running")
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from rxsql.models import ConsoleChunk, NewJob, NewTask, Outcome, Report, RunOutcome, Task, TaskEnd
+from rxsql.models import NewJob, NewTask, Task
+from rxsql.reports import ConsoleChunk, Outcome, Report, RunOutcome, TaskEnd
 from rxsql.store import tasks, workers
 from rxsql.store.engine import Store
 from rxsql.store.submission import add_job

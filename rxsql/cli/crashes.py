@@ -7,7 +7,7 @@ from rich.text import Text
 from rxsql.cli import display
 
 if TYPE_CHECKING:
-    from rxsql.models import Crash
+    from rxsql.reports import Crash
 
 MOST = 100  # in JSON
 _SHOWN = 5

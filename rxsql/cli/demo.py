@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from rxsql import RxRemoteJob
-    from rxsql.models import ConsoleChunk, RxRemoteJobStatus
+    from rxsql.models import RxRemoteJobStatus
+    from rxsql.reports import ConsoleChunk
     from rxsql.store.engine import Store
 
 app = typer.Typer(rich_markup_mode=None)

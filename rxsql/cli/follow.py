@@ -15,7 +15,7 @@ from rxsql.store import jobs
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rxsql.models import ConsoleChunk
+    from rxsql.reports import ConsoleChunk
     from rxsql.store.engine import Store
 
 _LOOK_SECONDS = 0.5

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
     from rich.text import Text
 
-    from rxsql.models import Crash, Job
+    from rxsql.models import Job
+    from rxsql.reports import Crash
     from rxsql.store.engine import Store
 
 app = typer.Typer(rich_markup_mode=None)

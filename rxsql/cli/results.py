@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rxsql.client.collecting import Reader
-    from rxsql.models import ConsoleChunk, Job, Outcome
+    from rxsql.models import Job
+    from rxsql.reports import ConsoleChunk, Outcome
     from rxsql.store.engine import Store
 
 app = typer.Typer(rich_markup_mode=None)

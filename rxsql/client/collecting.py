@@ -14,7 +14,8 @@ from rxsql.store import outputs
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from rxsql.models import Job, Outcome
+    from rxsql.models import JobState
+    from rxsql.reports import Outcome
     from rxsql.store.engine import Store
 
 _FIRST_PAGE, _LARGEST_PAGE = 16, 2000  # outcomes
@@ -86,7 +87,7 @@ class Gathered:
         return self.results
 
 
-def gather(store: Store, job: Job) -> Gathered:
+def gather(store: Store, job: JobState) -> Gathered:
     """Return all results of a finished job; a damaged or refused one is an error at its place."""
     gathered = Gathered(job.run_count)
     reader = Reader(job.job_id)
@@ -95,7 +96,7 @@ def gather(store: Store, job: Job) -> Gathered:
     return gathered
 
 
-def each_outcome(store: Store, job: Job) -> Iterator[Outcome]:
+def each_outcome(store: Store, job: JobState) -> Iterator[Outcome]:
     """Yield a job's outcomes in the order of the runs, with no more than some megabytes of them in memory."""
     after, size = -1, _FIRST_PAGE
     while True:

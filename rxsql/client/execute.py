@@ -76,8 +76,8 @@ def rx_exec(
     job.callback = callback
     if not where.wait:
         return job
-    wait_for(open_store(where.store), job.job_id, show_console=where.console_output)
-    return take_results(job, auto_cleanup=where.auto_cleanup)
+    ended = wait_for(open_store(where.store), job.job_id, show_console=where.console_output)
+    return take_results(job, ended, auto_cleanup=where.auto_cleanup)
 
 
 def _checked_state(function: Callable[..., Any], local_state: Any) -> Mapping[str, Any]:

@@ -145,13 +145,14 @@ def _parameters(params: Mapping[str, Any], outputs: Sequence[str]) -> list[dict[
 
 
 def _submit(where: RxInSqlServer, new: NewScript) -> RxRemoteJob:
-    most = Settings.from_environment().payload_mb
+    settings = Settings.from_environment()
     for run, pages in enumerate(new.frames):
-        checked(pages, most, f"The input of run {run}")
+        checked(pages, settings.payload_mb, f"The input of run {run}")
     count = len(new.frames)
     tasks = [NewTask(first_run=number, run_count=1, input=None) for number in range(count)]
     row = job_row(
         where,
+        settings,
         name="script",
         function=b"",
         shared_input=None,
@@ -163,7 +164,7 @@ def _submit(where: RxInSqlServer, new: NewScript) -> RxRemoteJob:
         kind=JobKind.SCRIPT,
         script=new,
     )
-    return send(where, row)
+    return send(where, row, settings)
 
 
 def take_script_result(store: Store, job: Job, *, auto_cleanup: bool) -> ScriptResult:

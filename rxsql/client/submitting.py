@@ -8,6 +8,7 @@ import secrets
 import socket
 import time
 from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from rxsql import payload
@@ -54,6 +55,7 @@ def submit(
     most = settings.payload_mb
     new = job_row(
         where,
+        settings,
         name=payload.name_of(function),
         function=payload.checked(payload.dump_function(function, local_state), most, "The function"),
         shared_input=payload.checked(payload.dump_arguments(plan.shared, None), most, "What all runs share")
@@ -65,15 +67,15 @@ def submit(
         python=payload.PYTHON,
         run_count=len(plan),
     )
-    return send(where, new, stacklevel=4)
+    return send(where, new, settings, stacklevel=4)
 
 
-def job_row(where: RxInSqlServer, **own: Any) -> NewJob:
-    """Return a new job: what the context says, and what is its own."""
+def job_row(where: RxInSqlServer, settings: Settings, **own: Any) -> NewJob:
+    """Return a new job: what the context and the settings say, and what is its own."""
     return NewJob(
         job_id=where.job_id or _new_id(),
         num_tasks=where.num_tasks,
-        max_attempts=Settings.from_environment().max_attempts,
+        max_attempts=settings.max_attempts,
         packages_to_load=where.packages_to_load,
         execution_timeout_seconds=where.execution_timeout_seconds,
         auto_cleanup=where.auto_cleanup,
@@ -84,9 +86,8 @@ def job_row(where: RxInSqlServer, **own: Any) -> NewJob:
     )
 
 
-def send(where: RxInSqlServer, new: NewJob, *, stacklevel: int = 4) -> RxRemoteJob:
+def send(where: RxInSqlServer, new: NewJob, settings: Settings, *, stacklevel: int = 4) -> RxRemoteJob:
     """Put a new job into its store and see to it that somebody works there; errors as in `submit`."""
-    settings = Settings.from_environment()
     if settings.max_runs and new.run_count > settings.max_runs:
         raise LimitError(f"The job has {new.run_count:,} runs", f"RXSQL_MAX_RUNS of {settings.max_runs:,}")
     new = _signed(new, payload.Keyring.from_settings(settings))
@@ -158,6 +159,7 @@ def _dump_rows(dumper: payload.Dumper, rows: list[dict[str, Any]], first_run: in
     return frames[0] if len(frames) == 1 else dumper.dump([*map(bytes, frames)])
 
 
+@cache
 def submitter() -> str:
     """Return who submits from this process."""
     try:

@@ -13,7 +13,7 @@ from rxsql.models import RxRemoteJobStatus
 from rxsql.store import jobs, outputs
 
 if TYPE_CHECKING:
-    from rxsql.models import Job
+    from rxsql.models import JobState
     from rxsql.store.engine import Store
 
 
@@ -53,7 +53,7 @@ def rx_get_job_results(
     return results
 
 
-def _why_none(job: Job) -> str:
+def _why_none(job: JobState) -> str:
     reasons = {
         RxRemoteJobStatus.QUEUED: "it has not finished: it is queued",
         RxRemoteJobStatus.RUNNING: "it has not finished: it is running",
@@ -64,7 +64,7 @@ def _why_none(job: Job) -> str:
     return f"The results of job {job.job_id} are not available, because {reasons[job.status]}."
 
 
-def settle(store: Store, job: Job, *, auto_cleanup: bool) -> None:
+def settle(store: Store, job: JobState, *, auto_cleanup: bool) -> None:
     """Note that a job's results were taken, and remove them where that is asked for."""
     forget(job.job_id)
     if auto_cleanup:
@@ -72,11 +72,14 @@ def settle(store: Store, job: Job, *, auto_cleanup: bool) -> None:
         jobs.purge(store, job.job_id, durable=False)
 
 
-def take_results(job_info: RxRemoteJob, *, auto_cleanup: bool, stacklevel: int = 3) -> list[Any]:
+def take_results(
+    job_info: RxRemoteJob, job: JobState, *, auto_cleanup: bool, stacklevel: int = 3
+) -> list[Any]:
     """Return an ended job's results to the call that waited for it.
 
     Args:
-        job_info: The job.
+        job_info: The job's handle.
+        job: Where the job stands, which has ended.
         auto_cleanup: Whether to remove the job's results and output afterwards.
         stacklevel: Whose line a warning about failed runs names, counted from here.
 
@@ -85,7 +88,6 @@ def take_results(job_info: RxRemoteJob, *, auto_cleanup: bool, stacklevel: int =
         JobCanceledError: The job was canceled.
     """
     store, job_id = store_of(job_info), job_info.job_id
-    job = jobs.get_job(store, job_id)
     if job.status is not RxRemoteJobStatus.FINISHED:
         forget(job_id)
         if job.status is RxRemoteJobStatus.CANCELED:
@@ -101,7 +103,7 @@ def take_results(job_info: RxRemoteJob, *, auto_cleanup: bool, stacklevel: int =
     return results
 
 
-def failure(store: Store, job: Job) -> JobFailedError:
+def failure(store: Store, job: JobState) -> JobFailedError:
     """Return a failed job's error; where a run's failure is the reason, its exception is the cause."""
     first = outputs.first_failure(store, job.job_key)
     if first is None or first.error is None or first.error not in (job.error or ""):

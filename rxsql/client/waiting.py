@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 from rxsql.client.progress import ProgressBar
 from rxsql.client.watch import Watch
 from rxsql.errors import JobNotFoundError
-from rxsql.models import RxRemoteJobStatus
 from rxsql.store import jobs, outputs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rxsql.models import ConsoleChunk
+    from rxsql.models import JobState
+    from rxsql.reports import ConsoleChunk
     from rxsql.store.engine import Store
 
 _LOOK_SECONDS = 0.5
@@ -25,8 +25,8 @@ _NO_REST_SECONDS = 0.05
 _LONGEST_REST_SECONDS = 0.05
 
 
-def wait_for(store: Store, job_id: str, *, show_console: bool = False) -> RxRemoteJobStatus:
-    """Wait until a job has ended; return its status.
+def wait_for(store: Store, job_id: str, *, show_console: bool = False) -> JobState:
+    """Wait until a job has ended; return where it stands then.
 
     Ctrl-C ends the wait, not the job, and says how to come back to it. While no live worker can run the job, a
     `NoWorkerWarning` says so, and whose line it names is the caller's caller's.
@@ -42,21 +42,22 @@ def wait_for(store: Store, job_id: str, *, show_console: bool = False) -> RxRemo
         raise
 
 
-def _wait(store: Store, job_id: str, *, show_console: bool) -> RxRemoteJobStatus:
+def _wait(store: Store, job_id: str, *, show_console: bool) -> JobState:
     tail = ConsoleTail(store, job_id) if show_console else None
     watch = Watch(store, job_id, stacklevel=4)
     begun = time.monotonic()
     with closing(store.wakeup()) as wakeup, ProgressBar(job_id) as bar:
         while True:
-            status = jobs.job_status(store, job_id)
-            if status is RxRemoteJobStatus.MISSING:
+            job = jobs.job_state(store, job_id)
+            if job is None:
                 raise JobNotFoundError(job_id, store.label)
             if tail is not None:
                 tail.show(lambda text, chunk: bar.write(text, chunk.stream))
-            if bar.is_due or (bar.is_shown and status.is_final):
+            has_ended = job.status.is_final
+            if bar.is_due or (bar.is_shown and has_ended):
                 bar.update(jobs.get_job(store, job_id))
-            if status.is_final:
-                return status
+            if has_ended:
+                return job
             watch.look()
             _rest(time.monotonic() - begun)
             wakeup.wait(_LOOK_SECONDS)

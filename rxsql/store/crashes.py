@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from rxsql.models import Crash
+from rxsql.reports import Crash
 from rxsql.store.readable import readable
 from rxsql.store.retry import retried
 from rxsql.store.tables import Key, crash_rows

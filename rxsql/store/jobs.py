@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from rxsql.errors import JobNotFoundError
 from rxsql.kinds import JobKind
-from rxsql.models import Job, Purged, RxRemoteJobStatus
+from rxsql.models import Job, JobState, Purged, RxRemoteJobStatus
 from rxsql.store import large
 from rxsql.store.retry import retried
 from rxsql.store.scripttables import frames, published, scripts, waiters
@@ -38,7 +38,11 @@ if TYPE_CHECKING:
 
 
 _OF_JOB = sa.bindparam("job_key", type_=Key)
-_STATUS = constant(sa.select(jobs.c.status, jobs.c.purged_at).where(jobs.c.job_id == sa.bindparam("job_id")))
+_STATE = constant(
+    sa.select(jobs.c.status, jobs.c.purged_at, jobs.c.job_key, jobs.c.run_count, jobs.c.error).where(
+        jobs.c.job_id == sa.bindparam("job_id")
+    )
+)
 _FOUND = constant(
     sa.select(jobs.c.job_key, jobs.c.job_id, jobs.c.status, jobs.c.function_hash).where(
         jobs.c.job_id == sa.bindparam("job_id")
@@ -54,10 +58,16 @@ _JOBS = (
     .order_by(jobs.c.job_key.desc())
 )
 _JOB = constant(_JOBS.where(jobs.c.job_id == sa.bindparam("job_id")))
-_DROP_ARTIFACTS = [
-    constant(sa.delete(table).where(table.c.job_key == _OF_JOB))
-    for table in (results, console_chunks, inputs, crash_rows, frames, scripts, waiters)
-]
+_ARTIFACTS = (results, console_chunks, inputs, crash_rows, frames, scripts, waiters)
+_ONE: sa.ColumnClause[int] = sa.literal_column("1")
+_ZERO: sa.ColumnClause[int] = sa.literal_column("0")
+# One question instead of many statements that would find nothing: most jobs have rows in one or two of these.
+_HAS_ARTIFACTS = constant(
+    sa.select(
+        *(sa.case((sa.exists().where(table.c.job_key == _OF_JOB), _ONE), else_=_ZERO) for table in _ARTIFACTS)
+    )
+)
+_DROP_ARTIFACTS = [constant(sa.delete(table).where(table.c.job_key == _OF_JOB)) for table in _ARTIFACTS]
 _DROP_TASKS = constant(sa.delete(task_rows).where(task_rows.c.job_key == _OF_JOB))
 _MARK_PURGED = constant(
     sa.update(jobs)
@@ -73,12 +83,26 @@ _DROP_UNUSED_FUNCTION = constant(
 )
 
 
-@retried
 def job_status(store: Store, job_id: str) -> RxRemoteJobStatus:
-    """Return where a job stands; cheap, and never an error for an unknown id."""
+    """Return a job's status; cheap, and never an error for an unknown id."""
+    state = job_state(store, job_id)
+    return RxRemoteJobStatus.MISSING if state is None else state.status
+
+
+@retried
+def job_state(store: Store, job_id: str) -> JobState | None:
+    """Return where a job stands, or None where the store does not know the id."""
     with store.read() as connection:
-        row = connection.execute(_STATUS, {"job_id": job_id}).one_or_none()
-    return RxRemoteJobStatus.MISSING if row is None else _status(row.status, row.purged_at)
+        row = connection.execute(_STATE, {"job_id": job_id}).one_or_none()
+    if row is None:
+        return None
+    return JobState(
+        job_key=row.job_key,
+        job_id=job_id,
+        status=_status(row.status, row.purged_at),
+        run_count=row.run_count,
+        error=row.error,
+    )
 
 
 def _status(status: str, purged_at: object) -> RxRemoteJobStatus:
@@ -201,7 +225,12 @@ def _purge(connection: Connection, job: Any) -> Purged:
 
 
 def _delete_artifacts(connection: Connection, job_key: int) -> list[int]:
-    return [connection.execute(drop, {"job_key": job_key}).rowcount for drop in _DROP_ARTIFACTS]
+    """Delete what a job has stored; return how many rows in each table."""
+    has = connection.execute(_HAS_ARTIFACTS, {"job_key": job_key}).all()[0]
+    return [
+        connection.execute(drop, {"job_key": job_key}).rowcount if has_rows else 0
+        for has_rows, drop in zip(has, _DROP_ARTIFACTS, strict=True)
+    ]
 
 
 def purge_expired(

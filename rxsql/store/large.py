@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
     from contextlib import AbstractContextManager
 
-    from rxsql.models import RunOutcome
+    from rxsql.reports import RunOutcome
     from rxsql.sections import Section
     from rxsql.store.engine import Store
 

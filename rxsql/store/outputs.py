@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from rxsql.models import ConsoleChunk, Outcome
+from rxsql.reports import ConsoleChunk, Outcome
 from rxsql.store import large
 from rxsql.store.retry import retried
 from rxsql.store.tables import Key, console_chunks, constant, results

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from rxsql.models import LAST_LINES, RxRemoteJobStatus
+from rxsql.models import RxRemoteJobStatus
+from rxsql.reports import LAST_LINES
 from rxsql.store.retry import retried_when_undone
 from rxsql.store.tables import OPEN, Key, console_chunks, jobs, now, results, slots, task_rows, workers
 from rxsql.store.tasks import end_open_job, finish_jobs

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
     from rxsql.kinds import NewScript
-    from rxsql.models import RunOutcome
+    from rxsql.reports import RunOutcome
     from rxsql.store.engine import Store
 
 _OF_JOB = sa.bindparam("job_key", type_=Key)

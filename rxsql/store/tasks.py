@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from rxsql.models import OpenJob, RxRemoteJobStatus, Task, Written
+from rxsql.models import OpenJob, RxRemoteJobStatus, Task
+from rxsql.reports import Written
 from rxsql.store import large, scripts
 from rxsql.store.crashes import add_crashes
 from rxsql.store.readable import json_lines, readable
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection
 
-    from rxsql.models import ConsoleChunk, Report, RunOutcome, TaskEnd
+    from rxsql.reports import ConsoleChunk, Report, RunOutcome, TaskEnd
     from rxsql.sections import Section
     from rxsql.store.engine import Store
     from rxsql.store.large import Stored

@@ -11,8 +11,8 @@ from rxsql.store.retry import retried_when_undone
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rxsql.models import RunOutcome
     from rxsql.pages import Page
+    from rxsql.reports import RunOutcome
     from rxsql.store.engine import Store
 
 

@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections import deque
 
-from rxsql.models import LAST_LINES, ConsoleChunk
+from rxsql.reports import LAST_LINES, ConsoleChunk
 
 STREAMS = ("stdout", "stderr")
 _LAST_CHARACTERS = 200

@@ -10,7 +10,7 @@ from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from rxsql.models import Outcome
+from rxsql.reports import Outcome
 from rxsql.worker import schedule
 from rxsql.worker.activejob import ActiveJob
 from rxsql.worker.downloads import Downloads

@@ -8,12 +8,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rxsql.errors import StoreRefusedError
-from rxsql.models import Outcome, Report, Written
+from rxsql.reports import Outcome, Report, Written
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
-    from rxsql.models import RunOutcome, TaskEnd
+    from rxsql.reports import RunOutcome, TaskEnd
 
 log = logging.getLogger("rxsql.worker")
 

@@ -27,8 +27,9 @@ from rxsql.worker.folders import sweep
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from rxsql.models import OpenJob, Outcome, Report, RunOutcome, Task, WorkItem, Written
+    from rxsql.models import OpenJob, Task, WorkItem
     from rxsql.pages import Page
+    from rxsql.reports import Outcome, Report, RunOutcome, Written
     from rxsql.settings import Settings
     from rxsql.store.engine import Store
 

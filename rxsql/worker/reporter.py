@@ -9,7 +9,7 @@ from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from rxsql.models import Crash, Outcome, Report, RunOutcome, TaskEnd
+from rxsql.reports import Crash, Outcome, Report, RunOutcome, TaskEnd
 from rxsql.worker import schedule, wire
 from rxsql.worker.outbox import Outbox
 from rxsql.worker.uploads import Uploads, returned
@@ -17,8 +17,8 @@ from rxsql.worker.uploads import Uploads, returned
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rxsql.models import Written
     from rxsql.pages import Spool
+    from rxsql.reports import Written
     from rxsql.worker.activejob import ActiveJob
     from rxsql.worker.dispatch import Dispatch
     from rxsql.worker.exits import Exit

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from rxsql.errors import StoreError, StoreLockedError, StoreRefusedError, StoreUnreachableError
 from rxsql.kinds import JobKind
-from rxsql.models import Outcome, RunOutcome, TaskEnd
 from rxsql.pages import Spool
+from rxsql.reports import Outcome, RunOutcome, TaskEnd
 from rxsql.store.scripts import damaged
 
 if TYPE_CHECKING:

@@ -33,7 +33,8 @@ from rxsql import RxInSqlServer, rx_execute_script, rx_get_job_results
 from rxsql.client.publishing import publish
 from rxsql.client.scripts import tables_of_runs
 from rxsql.errors import PayloadError
-from rxsql.models import Outcome, Report, RunOutcome, Task, TaskEnd
+from rxsql.models import Task
+from rxsql.reports import Outcome, Report, RunOutcome, TaskEnd
 from rxsql.pages import OUT, Page, Spool
 from rxsql.scripts.writing import pages_of
 from rxsql.settings import Settings

@@ -10,7 +10,8 @@ from conftest import wait_until
 from support import claim, rows_of, scalar
 from tsqlserver import REMOVALS, Answer, connection, cursor, ended, exists, running_worker, server, submit
 
-from rxsql.models import Outcome, Report, RunOutcome, Task, TaskEnd
+from rxsql.models import Task
+from rxsql.reports import Outcome, Report, RunOutcome, TaskEnd
 from rxsql.pages import OUT, Page, Spool
 from rxsql.settings import Settings
 from rxsql.store import jobs, tasks

@@ -27,7 +27,8 @@ from rxsql import (
     rx_wait_for_job,
 )
 from rxsql.errors import FailedRunsWarning, JobExistsError, StoreError
-from rxsql.models import NewTask, Outcome, Report
+from rxsql.models import NewTask
+from rxsql.reports import Outcome, Report
 from rxsql.store import install, jobs, large, outputs, tasks
 from rxsql.store.engine import Store, connect
 from rxsql.store.submission import add_job

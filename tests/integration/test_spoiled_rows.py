@@ -14,7 +14,8 @@ from support import claim, line, new_job, register, scalar
 from rxsql import payload
 from rxsql.errors import StoreRefusedError
 from rxsql.kinds import JobKind, NewScript
-from rxsql.models import NewTask, Report
+from rxsql.models import NewTask
+from rxsql.reports import Report
 from rxsql.pages import IN, Page, Spool
 from rxsql.store import tasks
 from rxsql.store.engine import Store

@@ -24,7 +24,8 @@ from storemodel import ModelJob, ModelTask
 from support import new_job, register, rows_of
 
 from rxsql.errors import JobExistsError
-from rxsql.models import ConsoleChunk, NewTask, Outcome, Report, RunOutcome, RxRemoteJobStatus, Task, TaskEnd
+from rxsql.models import NewTask, RxRemoteJobStatus, Task
+from rxsql.reports import ConsoleChunk, Outcome, Report, RunOutcome, TaskEnd
 from rxsql.store import jobs, outputs, reaping, tasks, workers
 from rxsql.store.engine import Store
 from rxsql.store.submission import add_job

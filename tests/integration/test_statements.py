@@ -16,7 +16,7 @@ from support import claim, ended, line, register, scalar, submit
 
 from rxsql import rx_cancel_job, rx_exec, rx_get_job_results, rx_wait_for_job
 from rxsql.bench.site import Site
-from rxsql.models import Report
+from rxsql.reports import Report
 from rxsql.store import jobs, outputs, reaping, tasks, workers, workitems
 from rxsql.store.counting import counted
 from rxsql.store.engine import Store

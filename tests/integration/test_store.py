@@ -12,7 +12,8 @@ from support import claim, counted, ended, line, new_job, register, rows_of, sca
 
 from rxsql.errors import JobExistsError, JobNotFoundError
 from rxsql.client import collecting
-from rxsql.models import ConsoleChunk, NewTask, Outcome, Report, RunOutcome, RxRemoteJobStatus, Task, TaskEnd
+from rxsql.models import NewTask, RxRemoteJobStatus, Task
+from rxsql.reports import ConsoleChunk, Outcome, Report, RunOutcome, TaskEnd
 from rxsql.pages import OUT, Page, Spool
 from rxsql.store import jobs, outputs, reaping, scripts, tasks, workers, workitems
 from rxsql.store.engine import Store, connect

@@ -15,7 +15,8 @@ from support import claim, new_job, rows_of, scalar, submit
 from rxsql import RxInSqlServer, rx_exec, rx_execute_script, rx_get_job_results, rx_wait_for_job
 from rxsql.errors import StoreLockedError
 from rxsql.kinds import JobKind, NewScript
-from rxsql.models import Outcome, Report, RunOutcome, Task, TaskEnd
+from rxsql.models import Task
+from rxsql.reports import Outcome, Report, RunOutcome, TaskEnd
 from rxsql.pages import IN, OUT, Page, Spool
 from rxsql.payload import PYTHON
 from rxsql.settings import Settings

@@ -7,7 +7,8 @@ import secrets
 from typing import TYPE_CHECKING, Any
 
 from rxsql.bench.figures import STORE_ALONE
-from rxsql.models import NewJob, NewTask, Outcome, Report, RunOutcome, TaskEnd
+from rxsql.models import NewJob, NewTask
+from rxsql.reports import Outcome, Report, RunOutcome, TaskEnd
 from rxsql.sections import Section
 from rxsql.store import jobs, outputs, reaping, tasks, workers
 from rxsql.store.engine import open_store

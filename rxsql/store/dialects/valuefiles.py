@@ -145,8 +145,9 @@ class ValueFiles:
 
     def drop(self, job_id: str) -> None:
         """Remove all values of a job."""
-        if self.takes(job_id):
-            shutil.rmtree(self.folder / job_id, ignore_errors=True)
+        folder = f"{self.folder}/{job_id}"
+        if self.takes(job_id) and os.path.lexists(folder):  # which is seldom so
+            shutil.rmtree(folder, ignore_errors=True)
 
     def strays(self) -> list[str]:
         """Return the ids of the jobs that have values here which were written some time ago."""
