@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import ctypes
+import fcntl
 import os
 import sys
 import tempfile
@@ -27,9 +28,8 @@ _PUNCH = 0x03  # FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE
 def new_file(name: str = "rxsql-console") -> int:
     """Return the descriptor of a nameless file in append mode."""
     if hasattr(os, "memfd_create"):
-        made = os.memfd_create(name)
-        fd = os.open(f"/proc/self/fd/{made}", os.O_RDWR | os.O_APPEND)
-        os.close(made)
+        fd = os.memfd_create(name)
+        fcntl.fcntl(fd, fcntl.F_SETFL, os.O_APPEND)
         return fd
     made, path = tempfile.mkstemp(prefix=f"{name}-")
     os.close(made)

@@ -7,7 +7,6 @@ import selectors
 import sys
 import time
 from collections import deque
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from rxsql.reports import Outcome
@@ -49,6 +48,7 @@ class Dispatcher:
         self._reporter = reporter
         self._jobs = jobs
         self._selector = selector
+        self._heard: set[Child] = set()
         self._top_up_due = 0.0
         self.downloads = Downloads(poller, reporter, jobs)
         self._returns: list[Dispatch] = []  # tasks whose child died, on their way back to the queue
@@ -150,7 +150,8 @@ class Dispatcher:
         child.load(job.item, self._settings)
         self._top_up_due = time.monotonic() + _TOP_UP_SECONDS
         job.children.append(child)
-        self._selector.register(child.sock, selectors.EVENT_READ, None)
+        self._selector.register(child.sock, selectors.EVENT_READ)
+        self._heard.add(child)
 
     def _feed(self, job: ActiveJob) -> None:
         ahead = 1 if job.is_careful else schedule.ahead(job.mean_seconds)
@@ -252,7 +253,8 @@ class Dispatcher:
         self.look_due = 0.0
 
     def _forget_socket(self, child: Child) -> None:
-        with suppress(KeyError, ValueError):
+        if child in self._heard:
+            self._heard.remove(child)
             self._selector.unregister(child.sock)
 
     # ----------------------------------------------------------------------------------------------- deaths

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 _STACK_BYTES = 16_384
 _STARTS = 5  # attempts to start another zygote
 _END_SECONDS = 5.0  # for the zygote to end with its children
+_LOOK_SECONDS = 0.2  # between looks after the zygote
 _ESCALATION = ((0.0, signal.SIGINT), (0.6, signal.SIGTERM), (1.2, signal.SIGKILL))
 
 
@@ -170,8 +171,6 @@ class Child:
         for capture in self.captures:
             capture.close()
         os.close(self._stacks)
-        if os.path.exists(self.folder):  # the zygote has died before it came to that
-            remove(Path(self.folder))
 
 
 class Pool:
@@ -181,6 +180,7 @@ class Pool:
         self._settings = settings
         self.children: dict[int, Child] = {}
         self._next = 0
+        self._look_due = 0.0
         self._folder = WorkerFolder()
         self._start_zygote()
 
@@ -229,8 +229,10 @@ class Pool:
 
     def escalate(self) -> None:
         """Send the signals that are due to children that are to end; by a zygote that can."""
-        self._keep_going()
         now = time.monotonic()
+        if now >= self._look_due:
+            self._look_due = now + _LOOK_SECONDS
+            self._keep_going()
         for child in self.children.values():
             number = child.due_signal(now)
             if number is not None:
@@ -265,6 +267,8 @@ class Pool:
 
     def restart(self) -> None:
         """Start a new zygote after the old one died, and all children with it."""
+        for child in self.children.values():
+            remove(Path(child.folder))  # the zygote did not come to that
         self.children.clear()
         for left in reversed(range(_STARTS)):
             self.control.close()

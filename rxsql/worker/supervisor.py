@@ -9,7 +9,7 @@ import signal
 import socket
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rxsql.errors import StoreError
 from rxsql.store.retry import growing
@@ -19,6 +19,8 @@ from rxsql.worker.poller import Poller
 from rxsql.worker.reporter import Reporter
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from rxsql.settings import Settings
     from rxsql.store.engine import Store
     from rxsql.worker.activejob import ActiveJob
@@ -67,8 +69,8 @@ class Supervisor:
 
     def _turn(self) -> None:
         try:
-            changed = self._wait()
-            self._hear()
+            changed, speakers = self._wait()
+            self._hear(speakers)
             if self._stops and not self._dispatcher.draining:
                 self._dispatcher.drain()
             if self._trouble:
@@ -92,8 +94,9 @@ class Supervisor:
             log.warning("store.trouble retry_seconds=%.2f error=%s", pause, error)
             time.sleep(pause)
 
-    def _wait(self) -> bool:
-        """Wait for something to happen; return whether the store has changed."""
+    def _wait(self) -> tuple[bool, set[Any]]:
+        """Wait for something to happen; return whether the store has changed, and whose sockets have something."""
+        speakers = set()
         for key in self._ready():
             if key.data is _HINT:
                 self._wakeup.drain()
@@ -101,17 +104,18 @@ class Supervisor:
             elif key.fileobj is self._signals[0]:
                 with suppress(BlockingIOError):
                     self._signals[0].recv(4096)
-        return self._wakeup.changed()
+            else:
+                speakers.add(key.fileobj)
+        return self._wakeup.changed(), speakers
 
     def _ready(self) -> list[selectors.SelectorKey]:
         hint = self._wakeup.fileno()
         if hint is not None:  # for this wait only: a lost connection's descriptor is soon somebody else's
             self._selector.register(hint, selectors.EVENT_READ, _HINT)
         try:
-            select.select(
-                [self._selector], [], [], self._timeout()
-            )  # the selector itself rounds up to milliseconds
-            return [key for key, _ in self._selector.select(0)]
+            # The selector itself rounds up to milliseconds.
+            some, _, _ = select.select([self._selector], [], [], self._timeout())
+            return [key for key, _ in self._selector.select(0)] if some else []
         finally:
             if hint is not None:
                 self._selector.unregister(hint)
@@ -131,9 +135,9 @@ class Supervisor:
             return _BUSY_SECONDS
         return max(0.0, min(LOOK_SECONDS, self._dispatcher.look_due - now, self._poller.heartbeat_in))
 
-    def _hear(self) -> None:
+    def _hear(self, speakers: Collection[Any]) -> None:
         try:
-            notes = self._pool.notes()
+            notes = self._pool.notes() if self._pool.control in speakers else []
         except EOFError:
             self._zygote_died()
             return
@@ -143,7 +147,8 @@ class Supervisor:
                 self._dispatcher.child_exited(self._pool.children.pop(note["exited"]), end)
         for job in list(self._jobs.values()):
             for child in job.children:
-                self._reporter.hear(job, child)
+                if child.sock in speakers:
+                    self._reporter.hear(job, child)
 
     def _zygote_died(self) -> None:
         log.warning("zygote.died")

@@ -124,7 +124,7 @@ class DirectConnection(Connection):
         super().__init__(engine)
         self.raw: Any = self.connection.dbapi_connection
         self._synchronous = synchronous
-        self._watchers: Any = self.dispatch
+        self._watchers: Any = engine.dispatch
         self.watched = False
 
     def look_for_watchers(self) -> None:

@@ -105,7 +105,8 @@ class StoreDialect:
         return engine
 
     def _connected(self, connection: sqlite3.Connection, _record: Any) -> None:
-        connection.text_factory = _text
+        # Also a text that is no UTF-8: SQLite stores what it is given, and one row must not stop a worker.
+        connection.text_factory = partial(str, encoding="utf-8", errors="replace")
         connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")  # of a new file
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
@@ -189,11 +190,6 @@ class StoreDialect:
             f"The store {self.label} cannot be opened for writing ({error.orig}). Check the permissions of "
             "the file and its folder, or name another path with --store or RXSQL_STORE."
         )
-
-
-def _text(data: bytes) -> str:
-    """Return a text, also one that is no UTF-8: SQLite stores what it is given, and one row must not stop a worker."""
-    return data.decode("utf-8", "replace")
 
 
 def refuse_old(version: tuple[int, ...]) -> None:
