@@ -17,11 +17,19 @@ if TYPE_CHECKING:
     from rxsql.store.engine import Store
 
 _NUMBERS = ("run_count", "num_tasks", "max_attempts", "execution_timeout_seconds")
+_COLUMNS = (
+    *("job_id", "name", "kind", "status", "continue_on_failure", "has_inputs", "packages_to_load", "python"),
+    *("function_hash", "signature", "started_at"),
+    *_NUMBERS,
+)
 _OF_JOB = sa.bindparam("job_key", type_=Key)
 _SHARED = inputs.alias()
 _WORK_ITEM = constant(
     sa.select(
-        jobs, functions.c.body.label("function"), _SHARED.c.body.label("shared_input"), now().label("now")
+        *(jobs.c[name] for name in _COLUMNS),
+        functions.c.body.label("function"),
+        _SHARED.c.body.label("shared_input"),
+        now().label("now"),
     )
     .select_from(
         jobs.outerjoin(functions, functions.c.function_hash == jobs.c.function_hash).outerjoin(
@@ -39,32 +47,32 @@ def work_item(store: Store, job_key: int) -> WorkItem | None:
         PayloadError: Somebody deleted or changed what the job needs; it cannot be run.
     """
     with store.read() as connection:
-        row = connection.execute(_WORK_ITEM, {"job_key": job_key}).mappings().one_or_none()
-    if row is None or RxRemoteJobStatus(row["status"]).is_final:
+        row = connection.execute(_WORK_ITEM, {"job_key": job_key}).one_or_none()
+    if row is None or RxRemoteJobStatus(row.status).is_final:
         return None
-    kind = _kind(row["kind"])
+    kind = _kind(row.kind)
     script = None if kind is JobKind.FUNCTION else scripts.load_script(store, job_key)
-    if row["function"] is None and kind is not JobKind.SCRIPT:
+    if row.function is None and kind is not JobKind.SCRIPT:
         raise PayloadError("The job's function was deleted from the store. Submit the job again.")
     _check_types(row)
     return WorkItem(
         job_key=job_key,
-        job_id=row["job_id"],
-        function=row["function"] or b"",
-        function_hash=row["function_hash"],
-        shared_input=_shared_input(store, row["shared_input"]) if script is None else script.spec,
+        job_id=row.job_id,
+        function=row.function or b"",
+        function_hash=row.function_hash,
+        shared_input=_shared_input(store, row.shared_input) if script is None else script.spec,
         script_digest=None if script is None else script.digest,
-        run_count=row["run_count"],
-        has_inputs=bool(row["has_inputs"]),
-        python=row["python"],
-        signature=row["signature"],
-        num_tasks=row["num_tasks"],
-        max_attempts=row["max_attempts"],
-        continue_on_failure=bool(row["continue_on_failure"]),
-        packages_to_load=_packages(row["packages_to_load"]),
-        execution_timeout_seconds=row["execution_timeout_seconds"],
+        run_count=row.run_count,
+        has_inputs=bool(row.has_inputs),
+        python=row.python,
+        signature=row.signature,
+        num_tasks=row.num_tasks,
+        max_attempts=row.max_attempts,
+        continue_on_failure=bool(row.continue_on_failure),
+        packages_to_load=_packages(row.packages_to_load),
+        execution_timeout_seconds=row.execution_timeout_seconds,
         seconds_left=_seconds_left(row),
-        name=row["name"],
+        name=row.name,
         kind=kind,
     )
 
@@ -81,9 +89,9 @@ def _shared_input(store: Store, stored: bytes | str | None) -> bytes | None:
 def _check_types(row: Any) -> None:
     """SQLite lets a person put anything anywhere."""
     for name in _NUMBERS:
-        if not isinstance(row[name], int):
-            raise PayloadError(f"The job's {name} is no whole number: {str(row[name])[:100]!r}.")
-    if not isinstance(row["function"], bytes | memoryview | None):
+        if not isinstance(getattr(row, name), int):
+            raise PayloadError(f"The job's {name} is no whole number: {str(getattr(row, name))[:100]!r}.")
+    if not isinstance(row.function, bytes | memoryview | None):
         raise PayloadError("The job's function is no bytes. Submit the job again.")
 
 
@@ -102,9 +110,9 @@ def _packages(text: str) -> tuple[str, ...]:
 
 
 def _seconds_left(row: Any) -> float | None:
-    limit: int = row["execution_timeout_seconds"]
+    limit: int = row.execution_timeout_seconds
     if limit == 0:
         return None
-    if row["started_at"] is None:
+    if row.started_at is None:
         return float(limit)
-    return float(limit - (row["now"] - row["started_at"]).total_seconds())
+    return float(limit - (row.now - row.started_at).total_seconds())

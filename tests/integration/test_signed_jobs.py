@@ -438,6 +438,7 @@ def test_refused_exceptions_are_not_unpickled(scene):
 def test_refused_exception_of_a_waiting_call(scene):
     """A waiting call whose job failed has the refusal as its cause, and the text that the worker wrote."""
     from rxsql.client import jobs as client
+    from rxsql.client.waiting import wait_for
 
     where = RxInSqlServer(scene.url, wait=False, auto_cleanup=False, job_id="one")
     job = rx_exec(lambda: 1 / 0, compute_context=where)
@@ -448,7 +449,7 @@ def test_refused_exception_of_a_waiting_call(scene):
         body=payload.dump(Bomb(scene.exploded)),
     )
     with pytest.raises(JobFailedError, match="ZeroDivisionError") as caught:
-        client.take_results(job, auto_cleanup=False)
+        client.take_results(job, wait_for(scene.store, job.job_id), auto_cleanup=False)
     assert isinstance(caught.value.__cause__, SignatureError)
     assert not scene.exploded.exists()
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
+import itertools
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -147,6 +151,46 @@ def test_arguments_that_do_not_fit(args, kwargs, message):
     """The signature is checked before anything is stored."""
     with pytest.raises(ArgumentsError, match=message):
         plan(needs_x, args, -1, kwargs)
+
+
+def wrapper(function):
+    @functools.wraps(function)
+    def inner(**kwargs):
+        return function(**kwargs)
+
+    return inner
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda: None,
+        lambda a: None,
+        lambda a, b=1: None,
+        lambda a=1, *, b: None,
+        lambda *, a, b=1: None,
+        lambda *a, b: None,
+        lambda a, **b: None,
+        lambda a, /, b=1: None,
+        lambda a=1, /, b=1: None,
+        lambda a: [b for b in a],
+        wrapper(lambda a: None),
+        functools.partial(lambda a, b: None, 1),
+        "a".replace,
+    ],
+    ids=lambda function: str(inspect.signature(function)),
+)
+def test_arguments_fit_where_the_signature_says_so(function):
+    """What is decided without the signature is decided as by it."""
+    for names in itertools.chain.from_iterable(itertools.combinations("abc", size) for size in range(4)):
+        given = dict.fromkeys(names, 0)
+        try:
+            inspect.signature(function).bind(**given)
+        except TypeError:
+            with pytest.raises(ArgumentsError):
+                plan(function, None, -1, given)
+        else:
+            assert plan(function, None, -1, given).shared == given
 
 
 def test_functions_without_a_signature():
