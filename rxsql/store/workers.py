@@ -13,6 +13,8 @@ from rxsql.store.retry import retried, retried_when_undone
 from rxsql.store.tables import as_utc, constant, now, slots, workers
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from rxsql.store.engine import Store
 
 
@@ -88,18 +90,22 @@ def has_live_worker(store: Store, python: str) -> bool:
     return any(not _is_gone(row.host, row.pid) for row in rows)
 
 
-def dead_workers(store: Store, *, but: int) -> list[Worker]:
+def other_workers(store: Store, *, but: int) -> list[Worker]:
+    """Return all workers but this one."""
+    return [worker for worker in list_workers(store) if worker.worker_key != but]
+
+
+def dead_workers(store: Store, others: Iterable[Worker]) -> list[Worker]:
     """Return workers that are not alive and were not taken back from; earlier ones with this process's number too.
 
     One that was taken for dead may have claimed once more before it noticed; then it is among them again.
 
     Args:
         store: Where.
-        but: The key of this process's own worker.
+        others: All workers but this process's own.
     """
     with store.read() as connection:
         holders = set(connection.scalars(_HOLDERS))
-    others = [w for w in list_workers(store) if w.worker_key != but]
     own = (this_host(), os.getpid())
     return [
         worker

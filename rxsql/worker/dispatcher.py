@@ -89,7 +89,10 @@ class Dispatcher:
         if item is not None:
             now = time.monotonic()
             deadline = None if item.seconds_left is None else now + item.seconds_left
-            self._jobs[job_key] = ActiveJob(item, begun_at=now, deadline=deadline)
+            job = self._jobs[job_key] = ActiveJob(item, begun_at=now, deadline=deadline)
+            standby = self._pool.standby()
+            if standby and self._poller.is_alone:  # else others may be first, and all but one would waste a child
+                self._bind(job, standby[0])  # which loads the job while this process claims for it
 
     # --------------------------------------------------------------------------------------- handing out
 

@@ -40,7 +40,11 @@ _UNLIMITED = Quota()
 
 
 class Poller:
-    """One registered worker, as the store sees it."""
+    """One registered worker, as the store sees it.
+
+    Attributes:
+        is_alone: Whether nobody else served the store when this one last looked.
+    """
 
     def __init__(self, store: Store, settings: Settings) -> None:
         self._store = store
@@ -50,6 +54,7 @@ class Poller:
         self._heartbeat_due = self._beaten_at = _clock()
         self._reap_due = 0.0
         self._housekeeping_due = 0.0
+        self.is_alone = False
         self.register()
 
     def register(self) -> None:
@@ -115,7 +120,9 @@ class Poller:
         return True
 
     def _reap(self) -> None:
-        for worker in workers.dead_workers(self._store, but=self.worker_key):
+        others = workers.other_workers(self._store, but=self.worker_key)
+        self.is_alone = not any(worker.is_alive for worker in others)
+        for worker in workers.dead_workers(self._store, others):
             reason = f"The worker {worker.worker_id} died while it ran this task, which had no attempts left."
             try:
                 reaping.reap(self._store, worker.worker_key, reason)

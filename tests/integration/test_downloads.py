@@ -2,43 +2,26 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import pytest
-from conftest import STORES, wait_until
+from conftest import STORES
 from support import new_job, rows_of, scalar
+from turns import supervisor, turn_until
 
 from rxsql.errors import StoreError
 from rxsql.kinds import JobKind, NewScript
 from rxsql.pages import IN, OUT, Page, Spool
 from rxsql.payload import PYTHON
-from rxsql.settings import Settings
 from rxsql.store import jobs, scripts
 from rxsql.store.engine import Store
 from rxsql.store.submission import add_job
-from rxsql.worker.pool import Pool
 from rxsql.worker.supervisor import Supervisor
 
+__all__ = ["supervisor"]
 ANY = pytest.mark.parametrize("any_url", STORES, indirect=True)
 HEADER = '[["a","int",null,null]]'
-
-
-@pytest.fixture
-def supervisor(store: Store) -> Iterator[Supervisor]:
-    """A worker in this process, whose turns the test takes."""
-    settings = Settings(slots=2)
-    pool = Pool(settings)
-    pool.wait_ready()
-    made = Supervisor(store, settings, pool)
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    made.listen()
-    yield made
-    made._sign_off()
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
 
 
 def pages(*values: int) -> Spool:
@@ -60,11 +43,6 @@ def submit(store: Store, *inputs: Spool) -> int:
     return add_job(
         store, replace(job, tasks=[replace(task, input=None) for task in job.tasks]), inline_bytes=512
     )
-
-
-def turn_until(supervisor: Supervisor, condition: Callable[[], Any]) -> None:
-    """Take turns until something is so."""
-    wait_until(lambda: (supervisor._turn(), condition())[1])
 
 
 def status(store: Store, job_key: int) -> str:

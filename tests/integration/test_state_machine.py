@@ -281,7 +281,7 @@ class StoreMachine(RuleBasedStateMachine):
     @precondition(lambda self: any(self.workers.values()))
     def reap(self) -> None:
         reaper = next(worker for worker, alive in self.workers.items() if alive)
-        for dead in workers.dead_workers(self.store, but=reaper):
+        for dead in workers.dead_workers(self.store, workers.other_workers(self.store, but=reaper)):
             assert self.workers[dead.worker_key] is False
             reaping.reap(self.store, dead.worker_key, DIED)
         for worker, alive in self.workers.items():

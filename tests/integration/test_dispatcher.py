@@ -1,0 +1,65 @@
+"""What a worker does in its turns, step by step."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+from conftest import STORES
+from support import claim, register, scalar, submit
+from turns import supervisor, turn_until
+
+from rxsql import payload
+from rxsql.payload import PYTHON
+from rxsql.store.engine import Store
+from rxsql.worker.supervisor import Supervisor
+
+__all__ = ["supervisor"]
+ANY = pytest.mark.parametrize("any_url", STORES, indirect=True)
+
+
+@pytest.fixture
+def other_worker(store: Store) -> Iterator[None]:
+    """A worker of a living process, which is not this one."""
+    register(store, "another")
+    prefix = f"{store.dialect.schema}." if store.dialect.schema else ""
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        with store.write() as connection:
+            connection.exec_driver_sql(f"UPDATE {prefix}workers SET pid = {process.pid}")
+        yield
+        process.kill()
+
+
+def submit_one(store: Store) -> int:
+    return submit(store, tasks=1, python=PYTHON, function=payload.dump_function(lambda: None, {}))
+
+
+@ANY
+def test_a_child_loads_a_job_while_its_worker_claims_for_it(store: Store, supervisor: Supervisor) -> None:
+    """Nothing is claimed yet when a child gets the function; it ends without a task when somebody else was first."""
+    turn_until(supervisor, supervisor._pool.standby)
+    job_key = submit_one(store)
+    supervisor._dispatcher.look()
+    (job,) = supervisor._jobs.values()
+    (child,) = job.children
+    status = f"SELECT status FROM {{rx}}task_rows WHERE job_key = {job_key}"
+    assert scalar(store, status) == "queued"
+    assert claim(store, register(store, "quicker"), job_key)
+    turn_until(supervisor, lambda: child.number not in supervisor._pool.children)
+    assert supervisor._jobs == {}
+    assert scalar(store, status) == "running"
+
+
+@ANY
+def test_no_child_loads_a_job_that_others_may_claim(
+    store: Store, other_worker: None, supervisor: Supervisor
+) -> None:
+    """Of several workers one is first: each of the others would have wasted a child."""
+    turn_until(supervisor, supervisor._pool.standby)
+    submit_one(store)
+    supervisor._dispatcher.look()
+    (job,) = supervisor._jobs.values()
+    assert job.children == []
+    turn_until(supervisor, lambda: job.children)

@@ -1,0 +1,35 @@
+"""A worker in the test's own process, which takes its turns."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from conftest import wait_until
+
+from rxsql.settings import Settings
+from rxsql.store.engine import Store
+from rxsql.worker.pool import Pool
+from rxsql.worker.supervisor import Supervisor
+
+
+@pytest.fixture
+def supervisor(store: Store) -> Iterator[Supervisor]:
+    """A worker in this process, whose turns the test takes."""
+    settings = Settings(slots=2)
+    pool = Pool(settings)
+    pool.wait_ready()
+    made = Supervisor(store, settings, pool)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    made.listen()
+    yield made
+    made._sign_off()
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+def turn_until(supervisor: Supervisor, condition: Callable[[], Any]) -> None:
+    """Take turns until something is so."""
+    wait_until(lambda: (supervisor._turn(), condition())[1])
