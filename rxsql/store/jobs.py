@@ -64,7 +64,10 @@ _ZERO: sa.ColumnClause[int] = sa.literal_column("0")
 # One question instead of many statements that would find nothing: most jobs have rows in one or two of these.
 _HAS_ARTIFACTS = constant(
     sa.select(
-        *(sa.case((sa.exists().where(table.c.job_key == _OF_JOB), _ONE), else_=_ZERO) for table in _ARTIFACTS)
+        *(
+            sa.case((sa.exists(table.c.job_key).where(table.c.job_key == _OF_JOB), _ONE), else_=_ZERO)
+            for table in _ARTIFACTS
+        )
     )
 )
 _DROP_ARTIFACTS = [constant(sa.delete(table).where(table.c.job_key == _OF_JOB)) for table in _ARTIFACTS]

@@ -91,7 +91,9 @@ class Dispatcher:
             deadline = None if item.seconds_left is None else now + item.seconds_left
             job = self._jobs[job_key] = ActiveJob(item, begun_at=now, deadline=deadline)
             standby = self._pool.standby()
-            if standby and self._poller.is_alone:  # else others may be first, and all but one would waste a child
+            if (
+                standby and self._poller.is_alone
+            ):  # else others may be first, and all but one would waste a child
                 self._bind(job, standby[0])  # which loads the job while this process claims for it
 
     # --------------------------------------------------------------------------------------- handing out
