@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from rxsql.worker import schedule
 
@@ -47,6 +47,12 @@ class ActiveJob:
     backlog: deque[Dispatch] = field(default_factory=deque)
     children: list[Child] = field(default_factory=list)
     lost_children: int = 0
+
+    @classmethod
+    def begin(cls, item: WorkItem) -> Self:
+        """Return a job whose time begins to run, or goes on, now."""
+        now = time.monotonic()
+        return cls(item, now, None if item.seconds_left is None else now + item.seconds_left)
 
     def hand_to(self, child: Child) -> bool:
         """Give a child the next task whose input is here; return whether it took one."""
@@ -107,6 +113,11 @@ class ActiveJob:
             *self.backlog,
             *(dispatch for child in self.children for dispatch in child.in_flight.values()),
         ]
+
+    @property
+    def in_memory(self) -> int:
+        """How many tasks are here, of those that children have only the ones they are in."""
+        return len(self.backlog) + self.at_work
 
     @property
     def at_work(self) -> int:

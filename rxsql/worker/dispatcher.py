@@ -71,7 +71,8 @@ class Dispatcher:
         if self.draining:
             return
         demands = {
-            key: schedule.demand(job, self._capacity, self._in_memory(key)) for key, job in found.items()
+            key: schedule.demand(job, self._capacity, self._jobs[key].in_memory if key in self._jobs else 0)
+            for key, job in found.items()
         }
         for job_key, share in schedule.shares(self._capacity, demands).items():
             if job_key not in self._jobs and share:
@@ -80,21 +81,14 @@ class Dispatcher:
                 self._jobs[job_key].share = share
                 self._jobs[job_key].more = found[job_key].has_queued
 
-    def _in_memory(self, job_key: int) -> int:
-        job = self._jobs.get(job_key)
-        return len(job.backlog) + job.at_work if job else 0
-
     def _begin(self, job_key: int) -> None:
         item = self._poller.load(job_key)
-        if item is not None:
-            now = time.monotonic()
-            deadline = None if item.seconds_left is None else now + item.seconds_left
-            job = self._jobs[job_key] = ActiveJob(item, begun_at=now, deadline=deadline)
-            standby = self._pool.standby()
-            if (
-                standby and self._poller.is_alone
-            ):  # else others may be first, and all but one would waste a child
-                self._bind(job, standby[0])  # which loads the job while this process claims for it
+        if item is None:
+            return
+        job = self._jobs[job_key] = ActiveJob.begin(item)
+        standby = self._pool.standby()
+        if standby and self._poller.is_alone:  # others could be first, and this child would be wasted
+            self._bind(job, standby[0])  # it loads the job while this process claims for it
 
     # --------------------------------------------------------------------------------------- handing out
 
