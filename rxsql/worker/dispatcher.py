@@ -138,7 +138,8 @@ class Dispatcher:
             child.leaving = True
             if child.ready:
                 job.backlog.extendleft(reversed(child.take_back()))
-        missing = min(entitled - len(staying), len(job.backlog))
+        idle = sum(not child.in_flight for child in staying)
+        missing = min(entitled - len(staying), len(job.backlog) - idle)
         for _ in range(missing):
             if len(job.children) >= job.slots:  # those that leave count until they are gone
                 return
@@ -167,9 +168,7 @@ class Dispatcher:
     def _rebalance(self, job: ActiveJob) -> None:
         """Take tasks back from behind a slow one, when another child of the job has nothing to do."""
         idle = [child for child in job.children if child.ready and not child.in_flight and not child.leaving]
-        if not idle:
-            return
-        for child in job.children:
+        for child in job.children if idle else ():
             if len(child.in_flight) > 1 and child.ready:
                 job.backlog.extend(child.take_back())
         for child in idle:

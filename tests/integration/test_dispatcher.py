@@ -53,6 +53,18 @@ def test_a_child_loads_a_job_while_its_worker_claims_for_it(store: Store, superv
 
 
 @ANY
+def test_a_run_gets_one_child(store: Store, supervisor: Supervisor) -> None:
+    """Also where the job may have several, and one has loaded it before anything was claimed."""
+    turn_until(supervisor, supervisor._pool.standby)
+    submit_one(store)
+    supervisor._dispatcher.look()
+    (job,) = supervisor._jobs.values()
+    supervisor._dispatcher.work()
+    assert job.slots == 2
+    assert len(job.children) == 1
+
+
+@ANY
 def test_no_child_loads_a_job_that_others_may_claim(
     store: Store, other_worker: None, supervisor: Supervisor
 ) -> None:
