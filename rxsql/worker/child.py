@@ -18,11 +18,12 @@ from rxsql.errors import LimitError, ScriptError
 from rxsql.pages import Spool
 from rxsql.sections import Pieces
 from rxsql.worker import wire
-from rxsql.worker.streams import Streams
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Sequence
+
+    from rxsql.worker.streams import Streams
 
 _PLAIN = (int, float, str, bytes, bool, type(None))
 _OWN_FRAMES = 1  # frames of this module above the user's in a traceback
@@ -70,9 +71,8 @@ def _prepare(kind: str, spec: bytes, function: bytes) -> Callable[[bytes | memor
     return runner.prepare(kind, spec, payload.load_function(function) if function else None)
 
 
-def serve(sock: socket.socket, stdout_fd: int, stderr_fd: int) -> None:
+def serve(sock: socket.socket, streams: Streams) -> None:
     """Serve one job until the supervisor hangs up."""
-    streams = Streams(stdout_fd, stderr_fd)
     rehearse(streams)
     if "numpy" in sys.modules:  # preloaded before the fork: all children would draw the same numbers
         sys.modules["numpy"].random.seed()
@@ -98,12 +98,7 @@ def _limit_memory(memory_mb: int) -> None:
         resource.setrlimit(kind, (memory_mb * 2**20, memory_mb * 2**20))
 
 
-class _NoStreams:
-    def sizes(self) -> tuple[int, int]:
-        return 0, 0
-
-
-def rehearse(streams: Streams | _NoStreams | None = None) -> None:
+def rehearse(streams: Streams) -> None:
     """Go the way of a job once while nobody waits.
 
     In the zygote, so that what is imported and made at first use is there for all children; in each child, because a
@@ -120,7 +115,7 @@ def rehearse(streams: Streams | _NoStreams | None = None) -> None:
         message = wire.receive(far)
         if message is not None:
             job = Job(*wire.parse_job(message))
-            Runner(near, streams or _NoStreams(), job).run_task(wire.TaskMessage(0, 0, 1, (), b""))
+            Runner(near, streams, job).run_task(wire.TaskMessage(0, 0, 1, (), b""))
 
 
 @cache
@@ -157,7 +152,7 @@ def _own_inputs(task: wire.TaskMessage) -> Sequence[bytes | memoryview | Spool]:
 class Runner:
     """Runs tasks and tells each run's outcome at once, so that none is lost with the process."""
 
-    def __init__(self, sock: socket.socket, streams: Streams | _NoStreams, job: Job) -> None:
+    def __init__(self, sock: socket.socket, streams: Streams, job: Job) -> None:
         self._sock = sock
         self._streams = streams
         self._job = job

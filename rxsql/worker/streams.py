@@ -10,15 +10,16 @@ import ctypes
 import io
 import os
 import sys
+import tempfile
 import threading
 import time
 import weakref
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from _typeshed import ReadableBuffer
 
@@ -129,9 +130,21 @@ class Streams:
     def restore(self) -> None:
         """Put the streams back where they belong, whatever user code did to them."""
         settle()
+        self._redirect()
+        self._mine = tuple(AdaptiveBuffer(number).new_text() for number in (1, 2))
+        self._install()
+
+    def move_to(self, stdout_fd: int, stderr_fd: int) -> None:
+        """Write into other files from now on, as a forked process does that found these streams made."""
+        self._fds = (stdout_fd, stderr_fd)
+        self._redirect()
+        self._install()
+
+    def _redirect(self) -> None:
         for number, fd in enumerate(self._fds, start=1):
             os.dup2(fd, number)
-        self._mine = tuple(AdaptiveBuffer(number).new_text() for number in (1, 2))
+
+    def _install(self) -> None:
         sys.stdout, sys.stderr = self._mine
         sys.__stdout__, sys.__stderr__ = self._mine  # type: ignore[misc]
 
@@ -150,6 +163,21 @@ class Streams:
             self.restore()
         self._flush_c(None)
         return os.fstat(self._fds[0]).st_size, os.fstat(self._fds[1]).st_size
+
+
+@contextmanager
+def lent() -> Iterator[Streams]:
+    """Have streams for a while, to be kept for processes that are forked later; then this one has its own back."""
+    own = sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__
+    copies = [(number, os.dup(number)) for number in (1, 2)]
+    with tempfile.TemporaryFile() as file:
+        try:
+            yield Streams(file.fileno(), file.fileno())
+        finally:
+            for number, copy in copies:
+                os.dup2(copy, number)
+                os.close(copy)
+            sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__ = own  # type: ignore[misc]
 
 
 def settle() -> None:

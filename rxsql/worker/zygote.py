@@ -25,6 +25,7 @@ from rxsql import revoscalepy
 from rxsql.worker import child
 from rxsql.worker.floodgate import Floodgate
 from rxsql.worker.folders import remove
+from rxsql.worker.streams import Streams, lent
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -37,8 +38,9 @@ _PR_SET_CHILD_SUBREAPER = 36
 class Zygote:
     """Knows its living children by the numbers that the supervisor gave them."""
 
-    def __init__(self, control: socket.socket) -> None:
+    def __init__(self, control: socket.socket, streams: Streams) -> None:
         self._control = control
+        self._streams = streams  # made once for all children
         self._children: dict[int, int] = {}  # process id -> number
         self._folders: dict[int, str] = {}  # by process id
         self._floodgate = Floodgate(_signal_group)
@@ -98,7 +100,7 @@ class Zygote:
         zygote, foreign = os.getpid(), _open_fds() - {*fds, 0, 1, 2}
         pid = os.fork()
         if pid == 0:
-            _become_child(order["folder"], fds, foreign, zygote)
+            _become_child(order["folder"], fds, foreign, self._streams, zygote)
         sock_fd, stdout_fd, stderr_fd, stacks_fd = fds
         for fd in (sock_fd, stacks_fd):
             os.close(fd)
@@ -160,13 +162,16 @@ def _open_fds() -> set[int]:
     return {int(name) for name in os.listdir("/dev/fd")}
 
 
-def _become_child(folder: str, fds: list[int], foreign: Collection[int], zygote: int) -> None:
+def _become_child(
+    folder: str, fds: list[int], foreign: Collection[int], streams: Streams, zygote: int
+) -> None:
     """Turn this freshly forked process into a child; never returns.
 
     Args:
         folder: Where it works, to be made.
         fds: Its end of the socket, the two captured streams, and the file for its last words.
         foreign: Descriptors that are none of its business.
+        streams: What is to be its standard output and error.
         zygote: The process without which it is not to live.
     """
     code = 1
@@ -187,7 +192,8 @@ def _become_child(folder: str, fds: list[int], foreign: Collection[int], zygote:
                 os.close(fd)
         _enter(folder)
         os.environ["TMPDIR"] = tempfile.tempdir = folder
-        child.serve(socket.socket(fileno=sock_fd), stdout_fd, stderr_fd)
+        streams.move_to(stdout_fd, stderr_fd)
+        child.serve(socket.socket(fileno=sock_fd), streams)
         code = 0
     except KeyboardInterrupt:
         code = 128 + signal.SIGINT
@@ -220,9 +226,10 @@ def main() -> None:
         importlib.import_module(module)
     adopt_orphans()
     revoscalepy.install()
-    child.rehearse()
+    with lent() as streams:
+        child.rehearse(streams)
     gc.freeze()  # a collection in a child must not copy what all share
-    Zygote(socket.socket(fileno=int(sys.argv[1]))).serve()
+    Zygote(socket.socket(fileno=int(sys.argv[1])), streams).serve()
 
 
 if __name__ == "__main__":
