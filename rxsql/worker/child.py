@@ -11,7 +11,7 @@ import sys
 import time
 import types
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from rxsql import payload
 from rxsql.errors import LimitError, ScriptError
@@ -104,21 +104,28 @@ def rehearse(streams: Streams) -> None:
     In the zygote, so that what is imported and made at first use is there for all children; in each child, because a
     forked process pays for each page of memory at its first use.
     """
-    near, far = wire.pair()
-    with near, far:
-        wire.send_job(
-            near,
-            b'{"packages_to_load": [], "continue_on_failure": true, "memory_mb": 0, "payload_mb": 0}',
-            _rehearsed_function(),
-            payload.dump({"value": 0}),
-        )
-        message = wire.receive(far)
-        if message is not None:
-            job = Job(*wire.parse_job(message))
-            Runner(near, streams, job).run_task(wire.TaskMessage(0, 0, 1, (), b""))
+    job = Job(*wire.parse_job(_rehearsed_job()))
+    Runner(cast("socket.socket", _Nowhere()), streams, job).run_task(wire.TaskMessage(0, 0, 1, (), b""))
+
+
+class _Nowhere:
+    """A socket of a rehearsal."""
+
+    def send(self, packet: bytes) -> int:
+        return len(packet)
 
 
 @cache
+def _rehearsed_job() -> wire.Message:
+    details = b'{"packages_to_load": [], "continue_on_failure": true, "memory_mb": 0, "payload_mb": 0}'
+    near, far = wire.pair()
+    with near, far:
+        wire.send_job(near, details, _rehearsed_function(), payload.dump({"value": 0}))
+        message = wire.receive(far)
+    assert message is not None  # it was sent
+    return message
+
+
 def _rehearsed_function() -> bytes:
     """Return a function as users' travel: by value, and not by its name."""
     return payload.dump_function(types.FunctionType(_nothing.__code__, {"__name__": "__main__"}), {})
