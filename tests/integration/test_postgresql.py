@@ -155,7 +155,7 @@ def test_server_that_is_down(server, tmp_path):
     assert "swordfish" not in str(caught.value)
     worker = subprocess.run(
         [sys.executable, "-m", "rxsql.worker", "--exit-when-idle"],
-        env={**os.environ, "RXSQL_STORE": url, "RXSQL_IDLE_EXIT_SECONDS": "0.5"},
+        env={**os.environ, "RXSQL_STORE": url, "RXSQL_IDLE_EXIT_SECONDS": "3"},
         capture_output=True,
         text=True,
     )

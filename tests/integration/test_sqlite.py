@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -188,6 +189,8 @@ def test_wakeup_without_inotify_polls(store_path, store, monkeypatch):
 
 def test_wakeup_looks_soon_after_a_write_that_came_before(store_path, store, monkeypatch):
     """Somebody wrote, and commits only after the wait has begun; nothing tells of that, so the looks are close."""
+    now = [time.monotonic()]
+    monkeypatch.setattr(filewakeup.time, "monotonic", lambda: now[0])  # no time passes but in pauses
     wakeup = store.wakeup()
     assert wakeup.wait(0) is False
     other = sqlite3.connect(store_path, isolation_level=None)
@@ -196,6 +199,7 @@ def test_wakeup_looks_soon_after_a_write_that_came_before(store_path, store, mon
 
     def pause(seconds):
         pauses.append(seconds)
+        now[0] += seconds
         if len(pauses) == 5:
             other.execute("UPDATE schema_version SET version = version")
             other.execute("COMMIT")
