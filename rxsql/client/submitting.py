@@ -96,9 +96,9 @@ def send(where: RxInSqlServer, new: NewJob, settings: Settings, *, stacklevel: i
     add_job(store, new, inline_bytes=settings.inline_bytes)
     job = RxRemoteJob(where, new.job_id)
     remember(job)
-    # Once more: the worker may have been idle for long, and have left just before the job came in.
-    autostart.ensure_worker(store)
-    if not where.wait:  # a waiting call tells it while it waits
+    if not where.wait:  # a waiting call sees to that while it waits
+        # Once more: the worker may have been idle for long, and have left just before the job came in.
+        autostart.ensure_worker(store)
         watch.warn_if_stuck(store, new.job_id, new.python, stacklevel=stacklevel)
     return job
 

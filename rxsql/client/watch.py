@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rxsql.models import Job
     from rxsql.store.engine import Store
 
-_LOOK_SECONDS = 1.0  # how often to see whether a worker is alive
+_FIRST_LOOK_SECONDS, _LOOK_SECONDS = 0.05, 1.0  # when, and how often, to see whether a worker is alive
 _MOMENT_SECONDS = 5.0  # for which none may be, where there was one: it may be starting again
 _WARN_SECONDS = 30.0  # how often to say that none is
 
@@ -58,8 +58,8 @@ class Watch:
         self._python: str | None = None
         self._since = self._look_due = time.monotonic()
         self._warn_due = 0.0
-        if store.dialect.embedded:  # who submitted the job has just made sure of a worker
-            self._look_due += _LOOK_SECONDS
+        if store.dialect.embedded:  # who submitted the job has seen a worker lately; that one may have left since
+            self._look_due += _FIRST_LOOK_SECONDS
 
     def look(self) -> None:
         """Look when it is time.
