@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 import selectors
-import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import Any
 
 import pytest
 from conftest import wait_until
 from lossyproxy import LossyProxy
 from support import claim, ended, register, scalar, submit
+from turns import taking_turns
 
 from rxsql import (
     RxInSqlServer,
@@ -31,10 +31,7 @@ from rxsql import (
 )
 from rxsql.errors import NoWorkerWarning
 from rxsql.store import install, tasks
-from rxsql.settings import Settings
 from rxsql.store.engine import connect, open_store
-from rxsql.worker.pool import Pool
-from rxsql.worker.supervisor import Supervisor
 
 
 @pytest.fixture
@@ -253,14 +250,7 @@ def test_server_restart(server_url, postgresql_cluster, start_worker_on, tmp_pat
 
 def test_descriptor_of_a_lost_connection_is_a_new_childs(server_url):
     """A worker's connection is lost, and a child's socket gets its number at once: the worker listens to it."""
-    store = connect(server_url)
-    settings = Settings(slots=1)
-    pool = Pool(settings)
-    pool.wait_ready()
-    supervisor = Supervisor(store, settings, pool)
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    supervisor.listen()
-    try:
+    with closing(connect(server_url)) as store, taking_turns(store) as supervisor:
         supervisor._turn()
         watched = supervisor._wakeup.fileno()
         other = connect(server_url)
@@ -277,8 +267,3 @@ def test_descriptor_of_a_lost_connection_is_a_new_childs(server_url):
         with socket.socket(fileno=watched) as child:
             supervisor._selector.register(child, selectors.EVENT_READ)
             supervisor._selector.unregister(child)
-    finally:
-        supervisor._sign_off()
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-        store.close()
