@@ -58,7 +58,7 @@ class Watch:
         self._python: str | None = None
         self._since = self._look_due = time.monotonic()
         self._warn_due = 0.0
-        if store.dialect.embedded:  # who submitted the job has seen a worker lately; that one may have left since
+        if store.dialect.embedded:  # who submitted the job has seen a worker, which may have left since
             self._look_due += _FIRST_LOOK_SECONDS
 
     def look(self) -> None:

@@ -80,7 +80,7 @@ def test_large_values_are_compressed(filler):
 def test_random_data_is_not_compressed():
     """What would not shrink is stored as it is."""
     value = os.urandom(100_000)
-    assert payload.read_header(payload.dump(value)).codec == 0
+    assert value in payload.dump(value)
     assert payload.load(payload.dump(value)) == value
 
 
@@ -138,10 +138,13 @@ def test_another_pythons_payload_is_refused_before_it_is_unpickled(tmp_path, mon
     assert (tmp_path / "touched").exists()
 
 
-def test_a_damaged_body_of_a_compressed_frame(tmp_path):
+@pytest.mark.parametrize("value", [b"abc" * 100_000, os.urandom(300_000)], ids=["compressed", "plain"])
+@pytest.mark.parametrize("where", [4, 20, 0.5, -1], ids=["codec", "start", "middle", "end"])
+def test_a_damaged_large_frame(value, where):
     """A large frame with a broken byte is refused like a small one."""
-    body = bytearray(payload.dump(b"abc" * 100_000))
-    body[len(body) // 2] ^= 0xFF
+    body = bytearray(payload.dump(value))
+    assert payload.load(bytes(body)) == value
+    body[int(where * len(body)) if 0 < where < 1 else where] ^= 0x01
     with pytest.raises(PayloadError, match="its checksum is wrong"):
         payload.load(bytes(body))
 
