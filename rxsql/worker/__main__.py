@@ -58,12 +58,19 @@ def run(settings: Settings, *, exit_when_idle: bool = False, ready_fd: int | Non
             raise
         print(f"rxsql worker: {error}", file=sys.stderr)  # noqa: T201
         return 1
-    if ready_fd is not None:
-        with suppress(OSError):  # who started it may be gone already
-            os.write(ready_fd, b"ready")
-            os.close(ready_fd)
+    if ready_fd is not None and not _tell(ready_fd) and not exit_when_idle:
+        supervisor.stop()  # who started it is gone, and nobody else knows of it
     supervisor.run()
     return 0
+
+
+def _tell(ready_fd: int) -> bool:
+    """Say that the worker is ready; whether anybody is there to hear it."""
+    with suppress(OSError):
+        os.write(ready_fd, b"ready")
+        os.close(ready_fd)
+        return True
+    return False
 
 
 _told: list[int] = []  # the signal that came before the supervisor listened

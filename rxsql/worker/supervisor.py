@@ -194,6 +194,10 @@ class Supervisor:
         self._reporter.clear()
         self._poller.register()
 
+    def stop(self) -> None:
+        """End at the next turn, as after a second signal."""
+        self._stops = 2
+
     def listen(self) -> None:
         """Listen to the zygote, the store's hints and signals."""
         self._signals = socket.socketpair()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import wait_until
+from conftest import is_alive, wait_until
 from test_cli import COMMAND, rxsql
 
 from rxsql.bench.figures import FIGURES, GROUPS, Target, figures_for
@@ -82,7 +82,7 @@ def test_interrupted(tmp_path: Path) -> None:
     bench.send_signal(signal.SIGINT)
     bench.communicate()
     assert bench.returncode == 130
-    wait_until(lambda: not worker.is_running())
+    wait_until(lambda: not is_alive(worker))
 
 
 def test_unknown_figure() -> None:

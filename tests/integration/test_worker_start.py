@@ -134,3 +134,19 @@ def test_server_out_of_reach(postgresql_url, tmp_path_factory, command, log):
         wait_until(lambda: works(log))
         worker.send_signal(signal.SIGTERM)
         assert worker.wait(timeout=20) == 0
+
+
+def test_whoever_started_it_is_gone(store_path, log):
+    """A worker that is to live until somebody ends it ends itself, when there is nobody whom it could tell of it."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with log.open("wb") as output:
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "rxsql.worker", "--ready-fd", str(writer)],
+            env={**os.environ, "RXSQL_STORE": str(store_path)},
+            stderr=output,
+            pass_fds=[writer],
+        )
+    os.close(writer)
+    assert worker.wait(60) == 0
+    assert "worker.stopped" in log.read_text()
