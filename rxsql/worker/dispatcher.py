@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("rxsql.worker")
 LOOK_SECONDS = 1.0  # between looks when nothing hints at a change
 _QUANTUM_SECONDS = 0.25  # for which a job keeps a child that others could use
-_STANDBY = 4
+_STANDBY, _STANDBY_AT_WORK = 4, 2  # to fork one takes time that runs could have
 _TOP_UP_SECONDS = 0.02
 
 
@@ -177,7 +177,8 @@ class Dispatcher:
     def _top_up(self) -> None:
         """Keep some children standing by, so that the next job pays no start-up; not while one is being started."""
         if not self.draining and (not self._jobs or time.monotonic() >= self._top_up_due):
-            for _ in range(_STANDBY - len(self._pool.standby())):
+            enough = _STANDBY_AT_WORK if self._jobs else _STANDBY
+            for _ in range(enough - len(self._pool.standby())):
                 self._pool.start()
 
     # ----------------------------------------------------------------------------------------- taking back
