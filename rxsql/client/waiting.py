@@ -60,7 +60,7 @@ def _wait(store: Store, job_id: str, *, show_console: bool) -> JobState:
                 return job
             watch.look()
             _rest(time.monotonic() - begun)
-            wakeup.wait(_LOOK_SECONDS)
+            wakeup.wait(min(_LOOK_SECONDS, watch.due_in))
 
 
 def _rest(waited: float) -> None:

@@ -61,6 +61,11 @@ class Watch:
         if store.dialect.embedded:  # who submitted the job has seen a worker, which may have left since
             self._look_due += _FIRST_LOOK_SECONDS
 
+    @property
+    def due_in(self) -> float:
+        """Seconds until it is time to look."""
+        return max(0.0, self._look_due - time.monotonic())
+
     def look(self) -> None:
         """Look when it is time.
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from support import submit
 
+from rxsql.client import waiting, watch
 from rxsql.errors import SchemaVersionError, StoreError, StoreLockedError
 from rxsql.store import install, jobs
 from rxsql.store.dialects import filewakeup, sqlite
@@ -224,3 +225,18 @@ def test_old_sqlite_is_refused_by_its_version():
     with pytest.raises(StoreError, match="has SQLite 3.34.1, and rxsql needs 3.38.0"):
         sqlite.refuse_old((3, 34, 1))
     sqlite.refuse_old((3, 38, 0))
+
+
+def test_a_waiting_call_soon_looks_whether_the_worker_has_left(store, monkeypatch):
+    """It was seen before the job came in; the first look is not put off by a long wait for a change."""
+    submit(store, "waited-for")
+    waits = []
+
+    def wait(self, seconds):
+        waits.append(seconds)
+        return jobs.cancel(store, "waited-for")
+
+    monkeypatch.setattr(filewakeup.FileWakeup, "wait", wait)
+    assert waiting.wait_for(store, "waited-for").status == "canceled"
+    (first,) = waits
+    assert first <= watch._FIRST_LOOK_SECONDS
