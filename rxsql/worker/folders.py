@@ -61,15 +61,19 @@ def _remove(path: Path) -> None:
     """Remove the children's folders first and the lock last, so that whoever is interrupted leaves it to the next."""
     for name in os.listdir(path) if path.exists() else ():
         if name != _LOCK:
-            remove(path / name)
+            remove(str(path / name))
     shutil.rmtree(path, ignore_errors=True)
 
 
-def remove(folder: Path) -> None:
+def remove(folder: str) -> None:
     """Remove a folder, also where user code took away its own rights to what is in it."""
-    with suppress(OSError):  # mostly it is empty
-        folder.rmdir()
-        return
+    try:  # mostly it is empty
+        os.rmdir(folder)
+    except OSError:
+        _remove_tree(Path(folder))
+
+
+def _remove_tree(folder: Path) -> None:
     if folder.is_symlink():  # user code may put one there; what it leads to is none of ours
         folder.unlink(missing_ok=True)
         return

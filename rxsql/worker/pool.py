@@ -14,7 +14,6 @@ import sys
 import time
 from collections import deque
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rxsql.errors import WorkerStartError
@@ -268,7 +267,7 @@ class Pool:
     def restart(self) -> None:
         """Start a new zygote after the old one died, and all children with it."""
         for child in self.children.values():
-            remove(Path(child.folder))  # the zygote did not come to that
+            remove(child.folder)  # the zygote did not come to that
         self.children.clear()
         for left in reversed(range(_STARTS)):
             self.control.close()

@@ -6,6 +6,12 @@ file descriptors, and ends with everything it forked when that socket closes.
 
 from __future__ import annotations
 
+from rxsql.worker import forkhooks
+
+with forkhooks.withheld():  # this process has one thread; before anything else imports them
+    import logging  # noqa: F401
+    import threading
+
 import ctypes
 import faulthandler
 import gc
@@ -18,7 +24,6 @@ import socket
 import sys
 import tempfile
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rxsql import revoscalepy
@@ -45,6 +50,7 @@ class Zygote:
         self._folders: dict[int, str] = {}  # by process id
         self._floodgate = Floodgate(_signal_group)
         self._root: str | None = None  # the folder in which all children have theirs
+        self._own_fds: frozenset[int] = frozenset()
 
     def serve(self) -> None:
         """Do as told until the supervisor hangs up, then kill what is left."""
@@ -53,6 +59,7 @@ class Zygote:
             end.setblocking(False)
         signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
+        self._own_fds = _open_fds()
         self._tell({"ready": os.getpid()})
         try:
             while True:
@@ -77,7 +84,7 @@ class Zygote:
                     _signal_group(pid, signal.SIGKILL)
                 os.wait()
         if self._root is not None:
-            remove(Path(self._root))
+            remove(self._root)
 
     def _obey(self) -> bool:
         try:
@@ -97,7 +104,7 @@ class Zygote:
         return True
 
     def _fork(self, order: dict[str, Any], fds: list[int]) -> None:
-        zygote, foreign = os.getpid(), _open_fds() - {*fds, 0, 1, 2}
+        zygote, foreign = os.getpid(), self._own_fds.union(self._floodgate.fds).difference(fds)
         pid = os.fork()
         if pid == 0:
             _become_child(order["folder"], fds, foreign, self._streams, zygote)
@@ -107,7 +114,7 @@ class Zygote:
         self._floodgate.watch(pid, (stdout_fd, stderr_fd))
         self._children[pid] = order["fork"]
         self._folders[pid] = order["folder"]
-        self._root = os.path.dirname(order["folder"])
+        self._root = self._root or os.path.dirname(order["folder"])
 
     def _reap(self) -> None:
         while True:
@@ -125,7 +132,7 @@ class Zygote:
             for pid in orphans(self._children):
                 _signal_group(pid, signal.SIGKILL)
             if number is not None:
-                remove(Path(self._folders.pop(ended.si_pid)))
+                remove(self._folders.pop(ended.si_pid))
                 code = os.waitstatus_to_exitcode(status)
                 self._tell({"exited": number, "code": code, "peak_kib": usage.ru_maxrss})
 
@@ -143,7 +150,7 @@ def adopt_orphans() -> None:
 def orphans(known: Collection[int]) -> list[int]:
     """Return this process's children that it did not start: daemons, say, of a child that has ended."""
     try:
-        with open(f"/proc/self/task/{os.getpid()}/children", "rb") as file:
+        with open(f"/proc/self/task/{os.getpid()}/children", "rb", buffering=0) as file:
             return [pid for pid in map(int, file.read().split()) if pid not in known]
     except OSError:  # the system does not tell
         return []
@@ -158,8 +165,8 @@ def _signal_group(pid: int, number: int) -> None:
             os.kill(pid, number)
 
 
-def _open_fds() -> set[int]:
-    return {int(name) for name in os.listdir("/dev/fd")}
+def _open_fds() -> frozenset[int]:
+    return frozenset(int(name) for name in os.listdir("/dev/fd")) - {0, 1, 2}
 
 
 def _become_child(
@@ -176,6 +183,8 @@ def _become_child(
     """
     code = 1
     try:
+        forkhooks.restore()
+        threading.main_thread()._set_native_id()  # type: ignore[attr-defined] # noqa: SLF001 - as the hook would
         os.setsid()
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -188,8 +197,7 @@ def _become_child(
         faulthandler.enable(stacks_fd)
         faulthandler.register(signal.SIGTERM, stacks_fd, chain=True)
         for fd in foreign:
-            with suppress(OSError):
-                os.close(fd)
+            os.closerange(fd, fd + 1)  # which minds none that is closed
         _enter(folder)
         os.environ["TMPDIR"] = tempfile.tempdir = folder
         streams.move_to(stdout_fd, stderr_fd)
@@ -228,6 +236,8 @@ def main() -> None:
     revoscalepy.install()
     with lent() as streams:
         child.rehearse(streams)
+    if threading.active_count() > 1:  # a module's that was named to be imported
+        forkhooks.restore()
     gc.freeze()  # a collection in a child must not copy what all share
     Zygote(socket.socket(fileno=int(sys.argv[1])), streams).serve()
 

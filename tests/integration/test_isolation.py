@@ -103,6 +103,8 @@ def test_child_knows_no_secret(store, any_url, start_worker_on, monkeypatch, wor
     assert strange == []
     files = [name for name in seen["open files"] if not name.startswith("/proc/")]
     assert len([name for name in files if name.startswith("socket:")]) == 1, files  # to its supervisor
+    # Its standard streams, each once more under another number, and its last words: others stand by, and have theirs.
+    assert len([name for name in files if name.startswith("/memfd:")]) == 5, files
     assert not any("jobs.db" in name or "inotify" in name or name.startswith("pipe:") for name in files)
     assert "sqlite" not in seen["memory"] and "psycopg" not in seen["memory"]
 
@@ -146,6 +148,64 @@ def test_late_children_are_forked_from_the_same_memory_as_early_ones(store_url, 
     where = RxInSqlServer(store_url)
     first, *_, last = [rx_exec(look, compute_context=where) for _ in range(8)]  # more than stand by at first
     assert first == last
+
+
+def fork_beside_a_thread() -> dict[str, Any]:
+    """Fork while another thread holds a lock of `logging`; return what the copy finds."""
+    import logging
+    import os
+    import pickle
+    import threading
+
+    handler = logging.StreamHandler()
+    held, end = threading.Event(), threading.Event()
+
+    def hold():
+        with handler.lock:
+            held.set()
+            end.wait()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait()
+    reader, writer = os.pipe()
+    if os.fork() == 0:
+        found = {
+            "lock is free": handler.lock.acquire(timeout=10),
+            "threads": threading.active_count(),
+        }
+        os.write(writer, pickle.dumps(found))
+        os._exit(0)
+    os.wait()
+    end.set()
+    thread.join()
+    return {**pickle.loads(os.read(reader, 4096)), "own id": threading.main_thread().native_id == os.getpid()}
+
+
+AS_EVER = {"lock is free": True, "threads": 1, "own id": True}
+
+
+def test_user_code_can_fork_beside_its_threads(store_url, start_worker):
+    """Its locks are put right in the copy, as in any Python process; the zygote's own forks go without that."""
+    start_worker(slots=1)
+    assert rx_exec(fork_beside_a_thread, compute_context=RxInSqlServer(store_url)) == [AS_EVER]
+
+
+def test_a_module_to_preload_may_have_a_thread(store_url, start_worker, tmp_path, monkeypatch):
+    """It is not in the children, and no child takes it for alive."""
+    module = "import threading\nthreading.Thread(target=threading.Event().wait, daemon=True).start()\n"
+    (tmp_path / "has_a_thread.py").write_text(module)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    start_worker(slots=1, preload="has_a_thread")
+
+    def threads():
+        import threading
+
+        return [thread.name for thread in threading.enumerate()]
+
+    where = RxInSqlServer(store_url)
+    assert rx_exec(threads, compute_context=where) == [["MainThread"]]
+    assert rx_exec(fork_beside_a_thread, compute_context=where) == [AS_EVER]
 
 
 def test_children_draw_numbers_of_their_own(store_url, start_worker):
