@@ -45,6 +45,10 @@ class Wakeup(Protocol):
     def drain(self) -> None:
         """Make the descriptor unreadable until somebody writes again."""
 
+    @property
+    def look_in(self) -> float | None:
+        """Seconds until a look for a change that was hinted at; None where it is time when the descriptor says so."""
+
     def changed(self) -> bool:
         """Whether somebody else has committed since the last call."""
 

@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from rxsql.worker.pool import Pool
 
 log = logging.getLogger("rxsql.worker")
-_HINT_SECONDS = 0.01  # after somebody began to write: the commit is about to be seen
-_HINT_POLL_SECONDS = 0.0002
-_HINT_POLL_BUSY_SECONDS = 0.003  # children have the processor then, and the hint is of our own claims mostly
-_BUSY_SECONDS = 0.005  # between looks at the hint shortly after there was work
+# Between looks for a change shortly after there was work: where nothing hints at it, and where something does, but two
+# who write at once give one hint.
+_BUSY_SECONDS, _BUSY_HINTED_SECONDS = 0.005, 0.02
+_LEAST_AT_WORK_SECONDS = 0.003  # between looks for what is being written, while children have the processor
 _HINT = "hint"
 _LONGEST_PAUSE_SECONDS = 2.0  # between attempts while the store is out of reach
 
@@ -51,7 +51,6 @@ class Supervisor:
         )
         self._idle_exit = settings.idle_exit_seconds if exit_when_idle else None
         self._last_work = time.monotonic()
-        self._hint_until = 0.0
         self._stops = 0
         self._trouble = 0
         # Back soon enough after an outage to renew the lease before others take this worker for dead.
@@ -100,7 +99,6 @@ class Supervisor:
         for key in self._ready():
             if key.data is _HINT:
                 self._wakeup.drain()
-                self._hint_until = time.monotonic() + _HINT_SECONDS
             elif key.fileobj is self._signals[0]:
                 with suppress(BlockingIOError):
                     self._signals[0].recv(4096)
@@ -127,12 +125,14 @@ class Supervisor:
         report_due = self._reporter.due_in
         if report_due is not None:
             return min(report_due, self._reporter.tail_in) if self._jobs else report_due
-        if now < self._hint_until:
-            return _HINT_POLL_BUSY_SECONDS if self._jobs else _HINT_POLL_SECONDS
+        look_in = self._wakeup.look_in
         if self._jobs:
-            return self._reporter.tail_in
+            tail_in = self._reporter.tail_in
+            return tail_in if look_in is None else min(tail_in, max(_LEAST_AT_WORK_SECONDS, look_in))
+        if look_in is not None:
+            return look_in
         if now - self._last_work < 1 or any(child.stopping for child in self._pool.children.values()):
-            return _BUSY_SECONDS
+            return _BUSY_SECONDS if self._wakeup.fileno() is None else _BUSY_HINTED_SECONDS
         return max(0.0, min(LOOK_SECONDS, self._dispatcher.look_due - now, self._poller.heartbeat_in))
 
     def _hear(self, speakers: Collection[Any]) -> None:

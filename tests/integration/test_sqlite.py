@@ -8,13 +8,17 @@ import time
 from pathlib import Path
 
 import pytest
+from conftest import wait_until
 from support import submit
+from turns import supervisor, turn_until
 
 from rxsql.client import waiting, watch
 from rxsql.errors import SchemaVersionError, StoreError, StoreLockedError
 from rxsql.store import install, jobs
 from rxsql.store.dialects import filewakeup, sqlite
 from rxsql.store.engine import Store, connect, dialect_for, open_store
+
+__all__ = ["supervisor"]
 
 
 @pytest.fixture
@@ -188,30 +192,115 @@ def test_wakeup_without_inotify_polls(store_path, store, monkeypatch):
     wakeup.close()
 
 
-def test_wakeup_looks_soon_after_a_write_that_came_before(store_path, store, monkeypatch):
-    """Somebody wrote, and commits only after the wait has begun; nothing tells of that, so the looks are close."""
+@pytest.fixture
+def clock(monkeypatch):
+    """The wake-up's time, which passes only where a test says so."""
     now = [time.monotonic()]
-    monkeypatch.setattr(filewakeup.time, "monotonic", lambda: now[0])  # no time passes but in pauses
-    wakeup = store.wakeup()
-    assert wakeup.wait(0) is False
+    monkeypatch.setattr(filewakeup.time, "monotonic", lambda: now[0])
+    return now
+
+
+@pytest.fixture
+def writer(store, store_path):
+    """Somebody else's connection, which writes to the log before it commits: its cache is too small."""
     other = sqlite3.connect(store_path, isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
+    other.execute("PRAGMA cache_size = 1")
+    yield other
+    other.close()
+
+
+def begin_to_write(writer: sqlite3.Connection) -> None:
+    writer.execute("BEGIN IMMEDIATE")
+    writer.execute("CREATE TABLE IF NOT EXISTS much (body)")
+    writer.executemany("INSERT INTO much VALUES (zeroblob(100000))", [()] * 5)
+
+
+def test_wakeup_looks_soon_after_a_write_that_came_before(store, writer, clock, monkeypatch):
+    """Somebody wrote, and commits only after the wait has begun; nothing tells of that, so the looks are close."""
+    wakeup = store.wakeup()
+    begin_to_write(writer)
+    assert wakeup.wait(0) is False
     pauses = []
 
     def pause(seconds):
         pauses.append(seconds)
-        now[0] += seconds
+        clock[0] += seconds
         if len(pauses) == 5:
-            other.execute("UPDATE schema_version SET version = version")
-            other.execute("COMMIT")
+            writer.execute("COMMIT")
         return [], [], []
 
     monkeypatch.setattr(filewakeup.select, "select", lambda _read, _write, _error, seconds: pause(seconds))
     monkeypatch.setattr(filewakeup.time, "sleep", pause)  # where the system has no watch left
     assert wakeup.wait(10) is True
     assert len(pauses) == 5 and max(pauses) < 0.001
-    other.close()
     wakeup.close()
+
+
+def test_a_hint_is_followed_until_its_commit_is_seen(store, writer, clock):
+    """However long the disk takes: the looks get rarer, and end soon after the commit."""
+    wakeup = store.wakeup()
+    wakeup.drain()
+    assert wakeup.look_in is None
+    begin_to_write(writer)
+    wakeup.drain()
+    assert not wakeup.changed()
+    pauses = []
+    for _ in range(40):
+        pauses.append(wakeup.look_in)
+        clock[0] += pauses[-1]
+    assert pauses == sorted(pauses)
+    assert pauses[0] < 0.001 and pauses[-1] == 0.1
+    assert sum(pauses) > 1
+    writer.execute("COMMIT")
+    wakeup.drain()
+    assert wakeup.changed()
+    assert wakeup.look_in < 0.001  # who wrote may have written twice, and only one commit is seen
+    clock[0] += 0.02
+    assert wakeup.look_in is None
+    wakeup.close()
+
+
+def test_what_is_never_committed_is_not_followed_for_ever(store, writer, clock):
+    """Its writer took it back, or died."""
+    wakeup = store.wakeup()
+    begin_to_write(writer)
+    wakeup.drain()
+    writer.execute("ROLLBACK")
+    clock[0] += 30
+    assert wakeup.look_in is not None
+    clock[0] += 31
+    assert wakeup.look_in is None
+    wakeup.close()
+
+
+def test_own_writing_is_no_hint(store, writer):
+    """Also when some of it changed nothing, and so left no trace in the log."""
+    wakeup = store.wakeup()
+    wakeup.drain()
+    submit(store, "own")
+    wakeup.drain()
+    assert wakeup.look_in is None
+    assert jobs.cancel(store, "own")
+    wakeup.drain()
+    assert not jobs.cancel(store, "own")
+    begin_to_write(writer)
+    wakeup.drain()
+    assert wakeup.look_in is not None
+    writer.execute("ROLLBACK")
+    wakeup.close()
+
+
+def test_a_worker_with_nothing_to_do_follows_a_hint(store, writer, supervisor):
+    """It would sleep for longer otherwise, and find the job a second late where the disk is slow."""
+    turn_until(supervisor, supervisor._pool.standby)
+    supervisor._last_work -= 10
+    supervisor._wakeup.drain()  # its own writing
+    begin_to_write(writer)
+    wait_until(lambda: (supervisor._wait(), supervisor._wakeup.look_in)[1] is not None)
+    assert supervisor._timeout() <= 0.1
+    writer.execute("COMMIT")
+    turn_until(supervisor, lambda: supervisor._wakeup.look_in is None)
+    assert supervisor._timeout() > 0.1
 
 
 def _submit_elsewhere(path: Path) -> None:

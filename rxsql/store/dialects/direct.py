@@ -182,12 +182,17 @@ def _wrapped(text: str, error: sqlite3.Error) -> BaseException:
 
 
 class Connections:
-    """The connections of one store that are not in use, and how they are used."""
+    """The connections of one store that are not in use, and how they are used.
+
+    Attributes:
+        writes: How many transactions have changed something over them.
+    """
 
     def __init__(self, engine: Engine, durable: str) -> None:
         self._engine = engine
         self._durable = durable
         self._idle: list[DirectConnection] = []
+        self.writes = 0
 
     def take(self) -> DirectConnection:
         """Take a connection; give it back."""
@@ -217,7 +222,10 @@ class Connections:
         with self.read() as connection:
             # A claim lost with the power leaves a queued task and a dead worker, so it needs no sync of its own.
             connection.take_lock(self._durable if durable else "NORMAL")
+            changes = connection.raw.total_changes
             yield connection
+            if connection.raw.total_changes != changes:
+                self.writes += 1
             connection.make_last()
 
     def close(self) -> None:

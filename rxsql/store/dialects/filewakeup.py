@@ -17,8 +17,11 @@ if TYPE_CHECKING:
 # Seconds between looks for a change: after a write, whose commit is seen when the disk is synced, mostly after less
 # than a millisecond; and always where nobody says that something was written.
 _FIRST_PAUSE, _LAST_PAUSE, _GROWTH = 0.0002, 0.005, 1.25
+_GROWTH_UNHINTED = 2  # where nothing is known to be under way
 _LONGEST_PAUSE = 0.1
 _SHARE, _SHARE_AFTER_WRITE = 0.25, 0.01  # of the time without a write that may pass until a commit is seen
+_HINT_SECONDS = 60.0  # after which what was written is taken for undone
+_DOUBT_SECONDS = 0.01  # for which one who wrote may have another commit under way than the one that is seen
 _EVENTS_BYTES = 65536
 
 
@@ -35,6 +38,9 @@ class FileWakeup:
         self.changed()  # opens the store, so that the log is there to be watched
         self._watch = _watch(path)
         self._written_at = time.monotonic()  # as far as is known
+        self._hinted_at: float | None = None  # when somebody else wrote
+        self._seen_since = False  # whether a commit was seen after that
+        self._own_writes = connections.writes
 
     def fileno(self) -> int | None:
         """Return the inotify descriptor."""
@@ -53,7 +59,21 @@ class FileWakeup:
             self._connections.give_back(connection)
         seen = self._seen.get(id(connection.raw))
         self._seen[id(connection.raw)] = version
-        return version != seen
+        if version == seen:
+            return False
+        self._seen_since = True
+        return True
+
+    @property
+    def look_in(self) -> float | None:
+        """Seconds until a look for the commit of what somebody else wrote; None where none is under way."""
+        if self._hinted_at is None:
+            return None
+        waited = time.monotonic() - self._hinted_at
+        if waited > (_DOUBT_SECONDS if self._seen_since else _HINT_SECONDS):
+            self._hinted_at = None
+            return None
+        return max(_FIRST_PAUSE, min(_LONGEST_PAUSE, _SHARE * waited))
 
     def wait(self, seconds: float) -> bool:
         """Wait for somebody else's commit, at most `seconds`.
@@ -74,7 +94,7 @@ class FileWakeup:
             elif select.select([self._watch], [], [], min(left, pause))[0]:
                 pause, hinted = self._first_pause(), True
             else:
-                pause = min(_LONGEST_PAUSE, pause * _GROWTH)
+                pause = min(_LONGEST_PAUSE, pause * (_GROWTH if self.look_in else _GROWTH_UNHINTED))
         self._read_watch()  # what was written for the change that is seen now
         return True
 
@@ -88,9 +108,12 @@ class FileWakeup:
         return max(_FIRST_PAUSE, min(most, share * quiet))
 
     def drain(self) -> None:
-        """Make the descriptor unreadable until somebody writes again."""
+        """Make the descriptor unreadable until somebody writes again, and note when somebody else has."""
         if self._read_watch():
             self._written_at = time.monotonic()
+            if self._own_writes == self._connections.writes:
+                self._hinted_at, self._seen_since = self._written_at, False
+            self._own_writes = self._connections.writes
 
     def _read_watch(self) -> bool:
         with suppress(BlockingIOError):

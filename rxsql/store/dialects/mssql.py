@@ -181,6 +181,10 @@ class PollWakeup:
         """Note that there was something: the next looks follow shortly."""
         self._interval = _SHORTEST_POLL
 
+    @property
+    def look_in(self) -> float | None:
+        """Return None: no hint comes before its change."""
+
     def changed(self) -> bool:
         """Whether it is time to look."""
         now = time.monotonic()

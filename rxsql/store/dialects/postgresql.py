@@ -187,6 +187,10 @@ class NotifyWakeup:
     def drain(self) -> None:
         """Nothing to do: `changed` reads what has come."""
 
+    @property
+    def look_in(self) -> float | None:
+        """Return None: no hint comes before its change."""
+
     def changed(self) -> bool:
         """Whether somebody else has told of a change since the last call."""
         import psycopg  # noqa: PLC0415
