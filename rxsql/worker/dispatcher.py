@@ -13,6 +13,7 @@ from rxsql.reports import Outcome
 from rxsql.worker import schedule
 from rxsql.worker.activejob import ActiveJob
 from rxsql.worker.downloads import Downloads
+from rxsql.worker.standby import Standby
 
 if TYPE_CHECKING:
     from rxsql.settings import Settings
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("rxsql.worker")
 LOOK_SECONDS = 1.0  # between looks when nothing hints at a change
 _QUANTUM_SECONDS = 0.25  # for which a job keeps a child that others could use
-_STANDBY, _STANDBY_AT_WORK = 4, 2  # to fork one takes time that runs could have
-_TOP_UP_SECONDS = 0.02
 
 
 class Dispatcher:
@@ -49,7 +48,7 @@ class Dispatcher:
         self._jobs = jobs
         self._selector = selector
         self._heard: set[Child] = set()
-        self._top_up_due = 0.0
+        self._standby = Standby(pool)
         self.downloads = Downloads(poller, reporter, jobs)
         self._returns: list[Dispatch] = []  # tasks whose child died, on their way back to the queue
         self.look_due = 0.0
@@ -115,7 +114,8 @@ class Dispatcher:
                 self._poller.give_back(job.backlog)
                 job.backlog.clear()
                 self._leave(job_key)
-        self._top_up()
+        if not self.draining:
+            self._standby.fill(at_work=bool(self._jobs))
 
     def _claim(self, job: ActiveJob) -> None:
         wanted = job.wanted
@@ -148,7 +148,7 @@ class Dispatcher:
 
     def _bind(self, job: ActiveJob, child: Child) -> None:
         child.load(job.item, self._settings)
-        self._top_up_due = time.monotonic() + _TOP_UP_SECONDS
+        self._standby.put_off()
         job.children.append(child)
         self._selector.register(child.sock, selectors.EVENT_READ)
         self._heard.add(child)
@@ -173,13 +173,6 @@ class Dispatcher:
                 job.backlog.extend(child.take_back())
         for child in idle:
             job.hand_to(child)
-
-    def _top_up(self) -> None:
-        """Keep some children standing by, so that the next job pays no start-up; not while one is being started."""
-        if not self.draining and (not self._jobs or time.monotonic() >= self._top_up_due):
-            enough = _STANDBY_AT_WORK if self._jobs else _STANDBY
-            for _ in range(enough - len(self._pool.standby())):
-                self._pool.start()
 
     # ----------------------------------------------------------------------------------------- taking back
 
@@ -237,6 +230,7 @@ class Dispatcher:
         for child in job.children if job else ():
             self._forget_socket(child)
             child.retire()
+            self._standby.put_off()
         self.look_due = 0.0
 
     def drop(self, job_key: int, *, is_overdue: bool = False) -> None:
@@ -277,6 +271,7 @@ class Dispatcher:
             self._reporter.crash(child, child.victim, end)
         self._forget_socket(child)
         child.close()
+        self._standby.go_on()
 
     def _blame(self, job: ActiveJob, dispatch: Dispatch, end: Exit) -> None:
         """Blame the run that was executing, and only that: again while it has attempts left, else it has failed."""

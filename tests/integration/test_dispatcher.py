@@ -75,3 +75,17 @@ def test_no_child_loads_a_job_that_others_may_claim(
     (job,) = supervisor._jobs.values()
     assert job.children == []
     turn_until(supervisor, lambda: job.children)
+
+
+@ANY
+def test_no_child_is_forked_while_one_ends(store: Store, supervisor: Supervisor) -> None:
+    """Both at once would take the processors from whoever waits for a job; the next is forked when it has ended."""
+    pool = supervisor._pool
+    turn_until(supervisor, pool.standby)
+    before = set(pool.children)
+    submit_one(store)
+    turn_until(supervisor, lambda: any(child.stopping for child in pool.children.values()))
+    assert set(pool.children) == before
+    turn_until(supervisor, lambda: set(pool.children) - before)
+    assert len(before - set(pool.children)) == 1
+    assert len(pool.standby()) == len(before)

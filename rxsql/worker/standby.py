@@ -1,0 +1,37 @@
+"""Keeps some children standing by, so that the next job pays no start-up."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rxsql.worker.pool import Pool
+
+_IDLE, _AT_WORK = 4, 2  # children; to fork one takes time that runs could have
+_APART_SECONDS = 0.02
+
+
+class Standby:
+    """Forks children ahead of need, but not while another starts or ends.
+
+    Two of these at once would take the processors from whoever waits for a job.
+    """
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._due = 0.0
+
+    def put_off(self) -> None:
+        """Fork none for a moment: a child starts, or was told to end."""
+        self._due = time.monotonic() + _APART_SECONDS
+
+    def go_on(self) -> None:
+        """Fork again: that child has ended."""
+        self._due = 0.0
+
+    def fill(self, *, at_work: bool) -> None:
+        """Fork what is missing, when it is time."""
+        if time.monotonic() >= self._due:
+            for _ in range((_AT_WORK if at_work else _IDLE) - len(self._pool.standby())):
+                self._pool.start()
