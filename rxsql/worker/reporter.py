@@ -48,7 +48,7 @@ class Reporter:
         self._uploads = Uploads(poller)
         self._since = 0.0
         self._console_bytes = 0
-        self._tail_due = 0.0
+        self._tail_due = self._tail_from = 0.0  # when it must be read, and from when on it may be
         self._last_line = 0.0
         self._gather_seconds = _GATHER_SECONDS
 
@@ -218,9 +218,10 @@ class Reporter:
     def tail(self) -> None:
         """Read what running tasks have written so far."""
         now = time.monotonic()
-        if now < self._tail_due:
+        if now < self._tail_from:
             return
         is_quiet = now > self._last_line + _QUIET_AFTER_SECONDS
+        self._tail_from = now + _TAIL_SECONDS
         self._tail_due = now + (_QUIET_TAIL_SECONDS if is_quiet else _TAIL_SECONDS)
         for job in self._jobs.values():
             for child in job.children:
