@@ -129,13 +129,12 @@ def _tasks(plan: Runs, chunk: int, most: int) -> list[NewTask]:
     dumper = payload.Dumper()
     tasks = []
     differ = plan.differ
-    with payload.by_value():
-        for first in range(0, len(plan), chunk):
-            own = plan.own[first : first + chunk]
-            body = _dump_rows(dumper, own, first) if differ else None
-            if body is not None and len(body) > _SMALL:
-                payload.checked(body, most, _input_of(first, len(own)))
-            tasks.append(NewTask(first_run=first, run_count=len(own), input=body))
+    for first in range(0, len(plan), chunk):
+        own = plan.own[first : first + chunk]
+        body = _dump_rows(dumper, own, first) if differ else None
+        if body is not None and len(body) > _SMALL:
+            payload.checked(body, most, _input_of(first, len(own)))
+        tasks.append(NewTask(first_run=first, run_count=len(own), input=body))
     return tasks
 
 

@@ -16,7 +16,6 @@ from rxsql.payload.calls import (
 from rxsql.payload.exceptions import DumpedError, dump_error, load_error, texts_of
 from rxsql.payload.frames import PYTHON, Header, frame, read_header
 from rxsql.payload.limits import checked
-from rxsql.payload.modules import by_value
 from rxsql.payload.signing import Keyring
 from rxsql.payload.values import Dumper, dump, is_picklable, load
 
@@ -29,7 +28,6 @@ __all__ = [
     "PayloadError",
     "PayloadVersionError",
     "SignatureError",
-    "by_value",
     "checked",
     "dump",
     "dump_arguments",

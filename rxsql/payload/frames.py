@@ -70,7 +70,8 @@ def read_header(payload: bytes | memoryview) -> Header:
     Raises:
         PayloadError: The bytes are not a whole frame of this format.
     """
-    return _split(payload)[0]
+    codec, python, details, _ = _split(payload)
+    return Header(codec, python, json.loads(bytes(details)) if details else {})
 
 
 def body_of(payload: bytes | memoryview) -> bytes | memoryview:
@@ -80,10 +81,10 @@ def body_of(payload: bytes | memoryview) -> bytes | memoryview:
         PayloadVersionError: Another Python minor version made it.
         PayloadError: The bytes are not a whole frame of this format.
     """
-    header, body = _split(payload)
-    if header.python != PYTHON:
-        raise PayloadVersionError(header.python, PYTHON)
-    if header.codec in (_PLAIN, _LARGE):
+    codec, python, _, body = _split(payload)
+    if python != PYTHON:
+        raise PayloadVersionError(python, PYTHON)
+    if codec in (_PLAIN, _LARGE):
         return body
     import zstandard  # noqa: PLC0415 - only large payloads need it
 
@@ -103,7 +104,8 @@ def small_body_of(payload: bytes | memoryview) -> bytes | None:
     return body if is_whole else None
 
 
-def _split(payload: bytes | memoryview) -> tuple[Header, memoryview]:
+def _split(payload: bytes | memoryview) -> tuple[int, str, memoryview, memoryview]:
+    """Return a whole frame's codec, Python version, details and body."""
     view = memoryview(payload)
     start = _HEAD.size + _CHECKSUM.size
     if len(view) < start or view[: len(MAGIC)] != MAGIC:
@@ -112,8 +114,7 @@ def _split(payload: bytes | memoryview) -> tuple[Header, memoryview]:
     (checksum,) = _CHECKSUM.unpack_from(view, _HEAD.size)
     if _checksum(codec, view[: _HEAD.size], view[start:]) != checksum:
         raise _damaged("its checksum is wrong")
-    details = json.loads(bytes(view[start : start + length])) if length else {}
-    return Header(codec, f"{major}.{minor}", details), view[start + length :]
+    return codec, f"{major}.{minor}", view[start : start + length], view[start + length :]
 
 
 def _damaged(why: str) -> PayloadError:

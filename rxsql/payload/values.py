@@ -25,11 +25,11 @@ _STACK_GLOBAL = b"\x93"  # the only way to a name in what our picklers make
 
 
 class Dumper:
-    """Pickles many small values one after the other; cheaper than a new pickler each. Use it inside `by_value`."""
+    """Pickles many small values one after the other; cheaper than a new pickler each."""
 
     def __init__(self) -> None:
         self._sink = Sink()
-        self._pickler = Pickler(self._sink, protocol=5)
+        self._pickler: Pickler | None = None  # made when a value needs it; plain ones do not
 
     def dump(self, value: Any, details: Mapping[str, str] | None = None) -> bytes:
         """Return `value` as a frame; the pickler's own exception when it cannot be pickled."""
@@ -45,9 +45,13 @@ class Dumper:
         return made if len(made) > _LARGE else bytes(made)
 
     def _pieces(self, value: Any) -> list[bytes]:
-        self._pickler.clear_memo()
+        pickler = self._pickler or Pickler(self._sink, protocol=5)
+        self._pickler = None  # one that failed is not used again
+        pickler.clear_memo()
         try:
-            self._pickler.dump(value)
+            with by_value():
+                pickler.dump(value)
+            self._pickler = pickler
             return [*self._sink.pieces]
         finally:
             self._sink.pieces.clear()
@@ -69,8 +73,7 @@ def _is_large(values: Iterable[Any]) -> bool:
 
 def dump(value: Any, details: Mapping[str, str] | None = None) -> bytes:
     """Return one value as a frame; the pickler's own exception when it cannot be pickled."""
-    with by_value():
-        return Dumper().dump(value, details)
+    return Dumper().dump(value, details)
 
 
 def is_picklable(value: Any) -> bool:
@@ -95,7 +98,9 @@ def load(payload: bytes | memoryview) -> Any:
     try:
         if small is not None and _STACK_GLOBAL not in small:
             return pickle.loads(small)
-        source: Any = Source(body) if isinstance(body, memoryview) else io.BytesIO(body)
+        source: Any = (
+            Source(body) if isinstance(body, memoryview) and len(body) > _LARGE else io.BytesIO(body)
+        )
         return Unpickler(source).load()
     except ImportError:
         raise

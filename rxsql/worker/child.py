@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from rxsql.worker.streams import Streams
 
-_PLAIN = (int, float, str, bytes, bool, type(None))
+_PLAIN = frozenset({int, float, str, bytes, bool, type(None)})
 _OWN_FRAMES = 1  # frames of this module above the user's in a traceback
 
 
@@ -38,7 +38,7 @@ class Job:
         Raises:
             Exception: Whatever stands in the way; the job cannot be run here.
         """
-        options = json.loads(details)
+        options = json.loads(details.decode())
         for package in options["packages_to_load"]:
             importlib.import_module(package)
         self.continue_on_failure: bool = options["continue_on_failure"]
@@ -55,7 +55,7 @@ class Job:
         self._shared_payload = shared_input
         self._shared = payload.load(shared_input) if shared_input else {}
         # Plain values cannot carry one run's changes to the next; anything else is made anew for each run.
-        self._reusable = all(isinstance(value, _PLAIN) for value in self._shared.values())
+        self._reusable = _PLAIN.issuperset(map(type, self._shared.values()))
 
     def arguments(self, own: dict[str, Any]) -> dict[str, Any]:
         """Return the keyword arguments of a run."""
@@ -214,14 +214,12 @@ class Runner:
         given = payload.load(own) if len(own) and not isinstance(own, Spool) else {}
         value = self._job.function(**self._job.arguments(given))
         try:
-            with payload.by_value():
-                return payload.checked(
-                    self._dumper.pieces(value), self._job.payload_mb, f"The result of run {run}"
-                )
+            return payload.checked(
+                self._dumper.pieces(value), self._job.payload_mb, f"The result of run {run}"
+            )
         except (LimitError, MemoryError):
             raise
         except Exception as error:
-            self._dumper = payload.Dumper()
             raise payload.PayloadError(
                 f"The result of run {run} (a {type(value).__name__}) cannot be pickled: "
                 f"{type(error).__name__}: {error}. "

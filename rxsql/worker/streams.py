@@ -150,7 +150,7 @@ class Streams:
 
     def sizes(self) -> tuple[int, int]:
         """Flush everything, C's buffers included; return how much was written to each stream."""
-        if (sys.stdout, sys.stderr) != self._mine or any(stream.closed for stream in self._mine):
+        if (sys.stdout, sys.stderr) != self._mine or self._mine[0].closed or self._mine[1].closed:
             with suppress(Exception):
                 sys.stdout.flush()
             with suppress(Exception):

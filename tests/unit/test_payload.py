@@ -171,16 +171,16 @@ def test_a_module_under_two_names_travels(tmp_path, monkeypatch):
 def test_a_dumper_starts_anew_each_time():
     """Values dumped one after the other are whole by themselves."""
     dumper, shared = payload.Dumper(), ["shared"]
-    with payload.by_value():
-        bodies = [dumper.dump([shared, number]) for number in range(3)]
-        with pytest.raises(TypeError):
-            dumper.dump(sys._getframe())
-        bodies.append(dumper.dump("after a failure"))
+    bodies = [dumper.dump([shared, number]) for number in range(3)]
+    with pytest.raises(TypeError):
+        dumper.dump([shared, sys._getframe()])
+    bodies += [dumper.dump([shared, "after a failure"]), dumper.dump("plain")]
     assert [payload.load(body) for body in bodies] == [
         [shared, 0],
         [shared, 1],
         [shared, 2],
-        "after a failure",
+        [shared, "after a failure"],
+        "plain",
     ]
 
 
