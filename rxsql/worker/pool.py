@@ -14,11 +14,12 @@ import sys
 import time
 from collections import deque
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rxsql.errors import WorkerStartError
 from rxsql.worker import isolation, wire
 from rxsql.worker.capture import Capture, new_file
+from rxsql.worker.exits import Exit
 from rxsql.worker.folders import WorkerFolder, remove
 
 if TYPE_CHECKING:
@@ -217,7 +218,7 @@ class Pool:
         child = Child(self._next, self._folder.for_child(self._next))
         self._next += 1
         self.children[child.number] = child
-        order = json.dumps({"fork": child.number, "folder": child.folder}).encode()
+        order = os.fsencode(f"fork {child.number} {child.folder}")
         with suppress(OSError):  # the zygote has died: that is told soon, and all children end with it
             socket.send_fds(self.control, [order], child.child_fds())
         return child
@@ -236,7 +237,7 @@ class Pool:
             number = child.due_signal(now)
             if number is not None:
                 with suppress(OSError):  # as above
-                    self.control.send(json.dumps({"kill": child.number, "signal": int(number)}).encode())
+                    self.control.send(f"kill {child.number} {int(number)}".encode())
 
     def _keep_going(self) -> None:
         """Let the zygote go on where somebody has stopped it, as user code can: nothing begins or ends without it."""
@@ -244,25 +245,26 @@ class Pool:
             if os.waitid(os.P_PID, self._zygote.pid, os.WSTOPPED | os.WNOHANG | os.WNOWAIT) is not None:
                 os.kill(self._zygote.pid, signal.SIGCONT)
 
-    def notes(self) -> list[dict[str, Any]]:
-        """Return what the zygote has told since the last call; it has died when the socket is at its end.
+    def ended(self) -> list[tuple[int, Exit]]:
+        """Return the numbers of the children that have ended since the last call, and how they did.
 
         Raises:
             EOFError: The zygote died, and all children with it.
         """
-        notes: list[dict[str, Any]] = []
+        found: list[tuple[int, Exit]] = []
         while True:
             try:
                 packet = self.control.recv(65536, socket.MSG_DONTWAIT)
             except BlockingIOError:
-                return notes
+                return found
             except ConnectionResetError:
                 packet = b""
             if not packet:
-                if notes:
-                    return notes
+                if found:
+                    return found
                 raise EOFError
-            notes.append(json.loads(packet))
+            number, code, peak_kib = map(int, packet.split())
+            found.append((number, Exit(code, peak_kib)))
 
     def restart(self) -> None:
         """Start a new zygote after the old one died, and all children with it."""

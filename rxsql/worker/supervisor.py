@@ -137,14 +137,12 @@ class Supervisor:
 
     def _hear(self, speakers: Collection[Any]) -> None:
         try:
-            notes = self._pool.notes() if self._pool.control in speakers else []
+            ended = self._pool.ended() if self._pool.control in speakers else []
         except EOFError:
             self._zygote_died()
             return
-        for note in notes:
-            if "exited" in note:
-                end = Exit(note["code"], note["peak_kib"])
-                self._dispatcher.child_exited(self._pool.children.pop(note["exited"]), end)
+        for number, end in ended:
+            self._dispatcher.child_exited(self._pool.children.pop(number), end)
         for job in list(self._jobs.values()):
             for child in job.children:
                 if child.sock in speakers:

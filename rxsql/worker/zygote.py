@@ -1,7 +1,8 @@
 """The zygote: a small single-threaded process that forks children, signals them, and tells how they ended.
 
-Only what is safe to fork is imported here, once for all children. It is told what to do over a socket, as JSON with
-file descriptors, and ends with everything it forked when that socket closes.
+Only what is safe to fork is imported here, once for all children. It is told what to do over a socket: to `fork` a
+child with a number, a folder and file descriptors, or to `kill` one with a signal. It tells the number, exit code and
+peak memory in KiB of those that have ended, and ends with everything it forked when the socket closes.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import ctypes
 import faulthandler
 import gc
 import importlib
-import json
 import os
 import select
 import signal
@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
 _LIBC = ctypes.CDLL(None)  # loaded once for all children
+# `signal` makes enumeration members of all that it is given and gives, for a fiftieth of what a child costs.
+_set_handler: Any = getattr(signal.signal, "__wrapped__", signal.signal)
+_DEFAULT = int(signal.SIG_DFL)
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -60,7 +63,7 @@ class Zygote:
         signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         self._own_fds = _open_fds()
-        self._tell({"ready": os.getpid()})
+        self._tell("ready")
         try:
             while True:
                 ready, _, _ = select.select([self._control, woken], [], [], self._floodgate.timeout)
@@ -93,28 +96,31 @@ class Zygote:
             return False
         if not packet:
             return False
-        order = json.loads(packet)
-        if "fork" in order:
-            self._fork(order, fds)
+        order, number, how = os.fsdecode(packet).split(" ", 2)
+        if order == "fork":
+            self._fork(int(number), how, fds)
         else:
-            for pid, number in self._children.items():
-                if number == order["kill"]:
-                    _signal_group(pid, order["signal"])
-                    self._floodgate.release(pid)
+            self._kill(int(number), int(how))
         return True
 
-    def _fork(self, order: dict[str, Any], fds: list[int]) -> None:
+    def _kill(self, number: int, signal_number: int) -> None:
+        for pid, known in self._children.items():
+            if known == number:
+                _signal_group(pid, signal_number)
+                self._floodgate.release(pid)
+
+    def _fork(self, number: int, folder: str, fds: list[int]) -> None:
         zygote, foreign = os.getpid(), self._own_fds.union(self._floodgate.fds).difference(fds)
         pid = os.fork()
         if pid == 0:
-            _become_child(order["folder"], fds, foreign, self._streams, zygote)
+            _become_child(folder, fds, foreign, self._streams, zygote)
         sock_fd, stdout_fd, stderr_fd, stacks_fd = fds
         for fd in (sock_fd, stacks_fd):
             os.close(fd)
         self._floodgate.watch(pid, (stdout_fd, stderr_fd))
-        self._children[pid] = order["fork"]
-        self._folders[pid] = order["folder"]
-        self._root = self._root or os.path.dirname(order["folder"])
+        self._children[pid] = number
+        self._folders[pid] = folder
+        self._root = self._root or os.path.dirname(folder)
 
     def _reap(self) -> None:
         while True:
@@ -134,11 +140,11 @@ class Zygote:
             if number is not None:
                 remove(self._folders.pop(ended.si_pid))
                 code = os.waitstatus_to_exitcode(status)
-                self._tell({"exited": number, "code": code, "peak_kib": usage.ru_maxrss})
+                self._tell(f"{number} {code} {usage.ru_maxrss}")
 
-    def _tell(self, note: dict[str, Any]) -> None:
+    def _tell(self, note: str) -> None:
         with suppress(OSError):  # the supervisor has died: the next reading tells
-            self._control.send(json.dumps(note).encode())
+            self._control.send(note.encode())
 
 
 def adopt_orphans() -> None:
@@ -187,9 +193,9 @@ def _become_child(
         threading.main_thread()._set_native_id()  # type: ignore[attr-defined] # noqa: SLF001 - as the hook would
         os.setsid()
         signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        _set_handler(signal.SIGCHLD, _DEFAULT)
+        _set_handler(signal.SIGINT, signal.default_int_handler)
+        _set_handler(signal.SIGTERM, _DEFAULT)
         _die_with(zygote)
         adopt_orphans()  # a daemon stays this child's for as long as it lives, and is the zygote's to end afterwards
         sock_fd, stdout_fd, stderr_fd, stacks_fd = fds

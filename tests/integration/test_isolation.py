@@ -258,6 +258,16 @@ def hold(path):
     time.sleep(600)
 
 
+def test_folders_may_have_names_that_are_no_text(store_url, start_worker, tmp_path, monkeypatch):
+    """As on any Unix: a name is bytes, and need not be UTF-8."""
+    folder = tmp_path / os.fsdecode(b"tmp\xff")
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    start_worker(slots=1)
+    (where,) = rx_exec(os.getcwd, compute_context=RxInSqlServer(store_url))
+    assert Path(where).is_relative_to(folder)
+
+
 @pytest.mark.parametrize("whole_family", [False, True], ids=["worker", "worker and zygote"])
 def test_folders_of_a_killed_worker_are_removed(store_url, start_worker, tmp_path, worker_tmp, whole_family):
     """SIGKILL leaves no folder: the zygote removes those of its worker, and the next worker those of both."""
