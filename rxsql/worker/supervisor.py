@@ -31,7 +31,7 @@ log = logging.getLogger("rxsql.worker")
 # who write at once give one hint.
 _BUSY_SECONDS, _BUSY_HINTED_SECONDS = 0.005, 0.02
 _LEAST_AT_WORK_SECONDS = 0.003  # between looks for what is being written, while children have the processor
-_HINT = "hint"
+_SELECTABLE = 1024  # from here on `select` takes no descriptor
 _LONGEST_PAUSE_SECONDS = 2.0  # between attempts while the store is out of reach
 
 
@@ -95,28 +95,19 @@ class Supervisor:
 
     def _wait(self) -> tuple[bool, set[Any]]:
         """Wait for something to happen; return whether the store has changed, and whose sockets have something."""
-        speakers = set()
-        for key in self._ready():
-            if key.data is _HINT:
-                self._wakeup.drain()
-            elif key.fileobj is self._signals[0]:
-                with suppress(BlockingIOError):
-                    self._signals[0].recv(4096)
-            else:
-                speakers.add(key.fileobj)
-        return self._wakeup.changed(), speakers
-
-    def _ready(self) -> list[selectors.SelectorKey]:
         hint = self._wakeup.fileno()
-        if hint is not None:  # for this wait only: a lost connection's descriptor is soon somebody else's
-            self._selector.register(hint, selectors.EVENT_READ, _HINT)
-        try:
-            # The selector itself rounds up to milliseconds.
-            some, _, _ = select.select([self._selector], [], [], self._timeout())
-            return [key for key, _ in self._selector.select(0)] if some else []
-        finally:
-            if hint is not None:
-                self._selector.unregister(hint)
+        heard: list[Any] = [self._selector]
+        if hint is not None and hint < _SELECTABLE:  # else there are the looks
+            heard.append(hint)
+        # The selector itself rounds up to milliseconds.
+        some, _, _ = select.select(heard, [], [], self._timeout())
+        if hint in some:
+            self._wakeup.drain()
+        speakers = {key.fileobj for key, _ in self._selector.select(0)} if self._selector in some else set()
+        if self._signals[0] in speakers:
+            with suppress(BlockingIOError):
+                self._signals[0].recv(4096)
+        return self._wakeup.changed(), speakers
 
     def _timeout(self) -> float:
         now = time.monotonic()

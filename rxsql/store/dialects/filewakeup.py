@@ -14,12 +14,13 @@ if TYPE_CHECKING:
 
     from rxsql.store.dialects.direct import Connections
 
-# Seconds between looks for a change: after a write, whose commit is seen when the disk is synced, mostly after less
-# than a millisecond; and always where nobody says that something was written.
-_FIRST_PAUSE, _LAST_PAUSE, _GROWTH = 0.0002, 0.005, 1.25
-_GROWTH_UNHINTED = 2  # where nothing is known to be under way
-_LONGEST_PAUSE = 0.1
-_SHARE, _SHARE_AFTER_WRITE = 0.25, 0.01  # of the time without a write that may pass until a commit is seen
+# Seconds between looks for the commit of what was written: mostly it is seen when the disk is synced, after less than a
+# millisecond. As long a share of the time may pass for which it was waited, or for which nothing had been written.
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.0002, 0.1
+_SHARE_OF_WAIT, _SHARE_OF_QUIET, _QUIET_PAUSE = 0.25, 0.01, 0.005
+# Where nothing hints at a commit: the system has no watches, or one who writes at the same time hides another.
+_POLL_PAUSE, _POLL_GROWTH = 0.005, 1.25
+_UNHINTED_PAUSE, _UNHINTED_GROWTH = 0.002, 2.0
 _HINT_SECONDS = 60.0  # after which what was written is taken for undone
 _DOUBT_SECONDS = 0.01  # for which one who wrote may have another commit under way than the one that is seen
 _EVENTS_BYTES = 65536
@@ -39,6 +40,9 @@ class FileWakeup:
         self._watch = _watch(path)
         self._written_at = time.monotonic()  # as far as is known
         self._hinted_at: float | None = None  # when somebody else wrote
+        self._quiet_pause = (
+            0.0  # the longer nothing had been written before, the less it matters when that is seen
+        )
         self._seen_since = False  # whether a commit was seen after that
         self._own_writes = connections.writes
 
@@ -73,47 +77,42 @@ class FileWakeup:
         if waited > (_DOUBT_SECONDS if self._seen_since else _HINT_SECONDS):
             self._hinted_at = None
             return None
-        return max(_FIRST_PAUSE, min(_LONGEST_PAUSE, _SHARE * waited))
+        return max(_FIRST_PAUSE, min(_LONGEST_PAUSE, _SHARE_OF_WAIT * waited))
+
+    @property
+    def _is_awaited(self) -> bool:
+        return self.look_in is not None and not self._seen_since
 
     def wait(self, seconds: float) -> bool:
-        """Wait for somebody else's commit, at most `seconds`.
-
-        The log is written before the commit can be seen, so after a write the look is repeated, with growing pauses:
-        also after one before this call, whose commit may be on its way.
-        """
+        """Wait for somebody else's commit, at most `seconds`."""
         end = time.monotonic() + seconds
-        pause, hinted = self._first_pause(), self._watch is None
+        pause = _FIRST_PAUSE if self._watch is None else _UNHINTED_PAUSE
+        self.drain()
         while not self.changed():
             left = end - time.monotonic()
             if left <= 0:
                 return False
-            if hinted:  # not woken by each page that is written
+            if self._watch is None:
                 time.sleep(min(left, pause))
-                hinted = self._watch is None or pause < _LAST_PAUSE
-                pause = min(_LAST_PAUSE, pause * _GROWTH)
+                pause = min(_POLL_PAUSE, pause * _POLL_GROWTH)
+            elif self._is_awaited:  # the log is not watched then: each page that is written would wake us
+                time.sleep(min(left, max(self.look_in or 0.0, self._quiet_pause)))
             elif select.select([self._watch], [], [], min(left, pause))[0]:
-                pause, hinted = self._first_pause(), True
+                self.drain()
             else:
-                pause = min(_LONGEST_PAUSE, pause * (_GROWTH if self.look_in else _GROWTH_UNHINTED))
+                pause = min(_LONGEST_PAUSE, pause * _UNHINTED_GROWTH)
         self._read_watch()  # what was written for the change that is seen now
         return True
 
-    def _first_pause(self) -> float:
-        """Return how long to wait for a commit at first: the longer nothing had been written, the less it matters."""
-        before = self._written_at
-        self.drain()
-        written = self._watch is None or self._written_at > before
-        quiet = time.monotonic() - before
-        share, most = (_SHARE_AFTER_WRITE, _LAST_PAUSE) if written else (_SHARE, _LONGEST_PAUSE)
-        return max(_FIRST_PAUSE, min(most, share * quiet))
-
     def drain(self) -> None:
         """Make the descriptor unreadable until somebody writes again, and note when somebody else has."""
-        if self._read_watch():
-            self._written_at = time.monotonic()
-            if self._own_writes == self._connections.writes:
-                self._hinted_at, self._seen_since = self._written_at, False
-            self._own_writes = self._connections.writes
+        if not self._read_watch():
+            return
+        before, self._written_at = self._written_at, time.monotonic()
+        if self._own_writes == self._connections.writes:
+            self._hinted_at, self._seen_since = self._written_at, False
+            self._quiet_pause = min(_QUIET_PAUSE, _SHARE_OF_QUIET * (self._written_at - before))
+        self._own_writes = self._connections.writes
 
     def _read_watch(self) -> bool:
         with suppress(BlockingIOError):
