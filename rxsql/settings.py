@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 DAY = 24 * 3600.0
+_PREFIX = "RXSQL_"
 _LEAST = {"RXSQL_MAX_ATTEMPTS": 1, "RXSQL_LEASE_SECONDS": 0.1}  # for the others 0
 
 
@@ -72,8 +73,11 @@ class Settings:
         Raises:
             SettingsError: A variable's text is not of its type, or too small.
         """
+        given = {
+            name for name in environment if name.startswith(_PREFIX)
+        }  # a miss would cost more than a hit
         # Set to nothing is not set.
-        return _parsed(tuple([environment.get(variable) or None for variable in _variables()]))
+        return _parsed(tuple([environment[name] or None if name in given else None for name in _variables()]))
 
     @property
     def child_slots(self) -> int:
@@ -83,7 +87,7 @@ class Settings:
 
 @cache
 def _variables() -> list[str]:
-    return [f"RXSQL_{setting.name.upper()}" for setting in fields(Settings)]
+    return [f"{_PREFIX}{setting.name.upper()}" for setting in fields(Settings)]
 
 
 @lru_cache(maxsize=1)  # each job asks several times, and the answer seldom changes

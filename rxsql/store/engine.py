@@ -6,7 +6,6 @@ import atexit
 import os
 import secrets
 import threading
-from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
@@ -26,8 +25,9 @@ from rxsql.store.tables import SCHEMA_VERSION, constant
 from rxsql.storename import is_odbc, redacted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractContextManager
+    from types import TracebackType
 
     from sqlalchemy.engine import Connection, Engine
 
@@ -94,6 +94,48 @@ class Dialect(Protocol):
         """Say a driver's error in rxsql's words."""
 
 
+_DRIVERS_ERRORS = (sa.exc.DBAPIError, sa.exc.ResourceClosedError, OverflowError, UnicodeError)
+
+
+class Translated:
+    """Lends a connection, and says in the store's errors what goes wrong with it."""
+
+    __slots__ = ("_dialect", "_lend", "_lent")
+    _lent: AbstractContextManager[Connection]
+
+    def __init__(self, dialect: Dialect, lend: Lender) -> None:
+        self._dialect = dialect
+        self._lend = lend
+
+    def __enter__(self) -> Connection:
+        try:
+            self._lent = self._lend()
+            return self._lent.__enter__()
+        except _DRIVERS_ERRORS as error:
+            raise self._meaning(error) from error
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self._lent.__exit__(kind, error, trace)
+        except _DRIVERS_ERRORS as other:
+            raise self._meaning(other) from other
+        if isinstance(error, _DRIVERS_ERRORS):
+            raise self._meaning(error) from error
+
+    def _meaning(self, error: Exception) -> StoreError:
+        if isinstance(error, sa.exc.DBAPIError):
+            return self._dialect.translate(error)
+        label = self._dialect.label
+        if isinstance(error, sa.exc.ResourceClosedError):  # SQLAlchemy, of a first connection
+            return StoreUnreachableError(
+                f"The store {label}: the connection was lost while it was made; try again."
+            )
+        # Drivers, of more than 2 GB, and of half a surrogate pair.
+        return StoreRefusedError(f"The store {label} refused a value: {error}")
+
+
 class Store:
     """An open store: transactions, statements by name, and a hint for changes."""
 
@@ -115,35 +157,17 @@ class Store:
         """The engine underneath, for those who watch what is sent."""
         return self._engine
 
-    @contextmanager
-    def read(self) -> Iterator[Connection]:
+    def read(self) -> Translated:
         """Read without a transaction: each statement sees what is committed."""
-        with self._translated(), self._reader() as connection:
-            yield connection
+        return Translated(self.dialect, self._reader)
 
-    @contextmanager
-    def write(self, *, durable: bool = True) -> Iterator[Connection]:
+    def write(self, *, durable: bool = True) -> Translated:
         """Write in one short transaction, with the write lock from its start.
 
         Args:
             durable: Whether the commit must survive a loss of power; what would merely be done again need not.
         """
-        writer = self._durable_writer if durable else self._fast_writer
-        with self._translated(), writer() as connection:
-            yield connection
-
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except sa.exc.DBAPIError as error:
-            raise self.dialect.translate(error) from error
-        except sa.exc.ResourceClosedError as error:  # SQLAlchemy, of a first connection
-            lost = f"The store {self.label}: the connection was lost while it was made; try again."
-            raise StoreUnreachableError(lost) from error
-        # Drivers, of more than 2 GB, and of half a surrogate pair.
-        except (OverflowError, UnicodeError) as error:
-            raise StoreRefusedError(f"The store {self.label} refused a value: {error}") from error
+        return Translated(self.dialect, self._durable_writer if durable else self._fast_writer)
 
     def sql(self, name: str) -> sa.TextClause:
         """Return a statement of this dialect by its file's name."""
