@@ -18,6 +18,7 @@ from rxsql.errors import LimitError, ScriptError
 from rxsql.pages import Spool
 from rxsql.sections import Pieces
 from rxsql.worker import wire
+from rxsql.worker.giveway import give_way
 
 if TYPE_CHECKING:
     import socket
@@ -73,7 +74,6 @@ def _prepare(kind: str, spec: bytes, function: bytes) -> Callable[[bytes | memor
 
 def serve(sock: socket.socket, streams: Streams) -> None:
     """Serve one job until the supervisor hangs up."""
-    rehearse(streams)
     if "numpy" in sys.modules:  # preloaded before the fork: all children would draw the same numbers
         sys.modules["numpy"].random.seed()
     message = wire.receive(sock)
@@ -105,6 +105,7 @@ def rehearse(streams: Streams) -> None:
     forked process pays for each page of memory at its first use.
     """
     job = Job(*wire.parse_job(_rehearsed_job()))
+    give_way()
     Runner(cast("socket.socket", _Nowhere()), streams, job).run_task(wire.TaskMessage(0, 0, 1, (), b""))
 
 

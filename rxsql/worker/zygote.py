@@ -30,6 +30,7 @@ from rxsql import revoscalepy
 from rxsql.worker import child
 from rxsql.worker.floodgate import Floodgate
 from rxsql.worker.folders import remove
+from rxsql.worker.giveway import give_way, keep_to, keep_to_half, processors_of
 from rxsql.worker.streams import Streams, lent
 
 if TYPE_CHECKING:
@@ -111,9 +112,11 @@ class Zygote:
 
     def _fork(self, number: int, folder: str, fds: list[int]) -> None:
         zygote, foreign = os.getpid(), self._own_fds.union(self._floodgate.fds).difference(fds)
+        processors = processors_of(os.getppid())  # what the worker may use
+        give_way()
         pid = os.fork()
         if pid == 0:
-            _become_child(folder, fds, foreign, self._streams, zygote)
+            _become_child(folder, fds, foreign, self._streams, zygote, processors)
         sock_fd, stdout_fd, stderr_fd, stacks_fd = fds
         for fd in (sock_fd, stacks_fd):
             os.close(fd)
@@ -176,7 +179,12 @@ def _open_fds() -> frozenset[int]:
 
 
 def _become_child(
-    folder: str, fds: list[int], foreign: Collection[int], streams: Streams, zygote: int
+    folder: str,
+    fds: list[int],
+    foreign: Collection[int],
+    streams: Streams,
+    zygote: int,
+    processors: Collection[int],
 ) -> None:
     """Turn this freshly forked process into a child; never returns.
 
@@ -186,6 +194,7 @@ def _become_child(
         foreign: Descriptors that are none of its business.
         streams: What is to be its standard output and error.
         zygote: The process without which it is not to live.
+        processors: Those that its job may use.
     """
     code = 1
     try:
@@ -207,6 +216,9 @@ def _become_child(
         _enter(folder)
         os.environ["TMPDIR"] = tempfile.tempdir = folder
         streams.move_to(stdout_fd, stderr_fd)
+        give_way()
+        child.rehearse(streams)
+        keep_to(processors)
         child.serve(socket.socket(fileno=sock_fd), streams)
         code = 0
     except KeyboardInterrupt:
@@ -214,6 +226,7 @@ def _become_child(
     except BaseException:  # noqa: BLE001 - nothing may return into the zygote's loop
         sys.excepthook(*sys.exc_info())
     finally:
+        give_way()
         os._exit(code)
 
 
@@ -242,6 +255,7 @@ def main() -> None:
     revoscalepy.install()
     with lent() as streams:
         child.rehearse(streams)
+    keep_to_half()
     if threading.active_count() > 1:  # a module's that was named to be imported
         forkhooks.restore()
     gc.freeze()  # a collection in a child must not copy what all share

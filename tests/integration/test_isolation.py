@@ -208,6 +208,26 @@ def test_a_module_to_preload_may_have_a_thread(store_url, start_worker, tmp_path
     assert rx_exec(fork_beside_a_thread, compute_context=where) == [AS_EVER]
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the system lets nobody choose processors")
+def test_jobs_may_use_the_workers_processors(store_url, start_worker):
+    """Children keep to half of them only while they start; those forked later follow what somebody has changed."""
+    worker = psutil.Process(start_worker(slots=1).pid)
+    mine = worker.cpu_affinity()
+    where = RxInSqlServer(store_url)
+
+    def processors():
+        import os
+
+        return sorted(os.sched_getaffinity(0))
+
+    assert rx_exec(processors, compute_context=where) == [mine]
+    (zygote,) = worker.children()
+    assert len(zygote.cpu_affinity()) == len(mine) - len(mine) // 2
+    worker.cpu_affinity(mine[:1])
+    *_, last = [rx_exec(processors, compute_context=where)[0] for _ in range(8)]  # more than stand by
+    assert last == mine[:1]
+
+
 def test_children_draw_numbers_of_their_own(store_url, start_worker):
     """Forked from the same memory, they would all begin with the same random number."""
     start_worker(slots=1)
