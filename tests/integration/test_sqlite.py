@@ -290,6 +290,31 @@ def test_own_writing_is_no_hint(store, writer):
     wakeup.close()
 
 
+@pytest.mark.parametrize("is_deaf", [False, True])
+def test_looks_without_a_hint(store, writer, clock, monkeypatch, is_deaf):
+    """Where own writing was heard, others' is too, and the looks are rare; on some file systems neither is."""
+    if is_deaf:
+        monkeypatch.setattr(filewakeup.FileWakeup, "_read_watch", lambda _self: False)
+    wakeup = store.wakeup()
+    submit(store, "own")
+    wakeup.drain()
+    writer.execute("UPDATE schema_version SET version = version")
+    assert wakeup.wait(0) is True
+    clock[0] += 1
+    pauses = []
+
+    def pause(seconds):
+        pauses.append(seconds)
+        clock[0] += seconds
+        return [], [], []
+
+    monkeypatch.setattr(filewakeup.select, "select", lambda _read, _write, _error, seconds: pause(seconds))
+    assert wakeup.wait(1) is False
+    assert pauses[0] == pytest.approx(0.002 if is_deaf else 0.1)
+    assert pauses[-2] == pytest.approx(0.1)
+    wakeup.close()
+
+
 def test_a_worker_with_nothing_to_do_follows_a_hint(store, writer, supervisor):
     """It would sleep for longer otherwise, and find the job a second late where the disk is slow."""
     turn_until(supervisor, supervisor._pool.standby)

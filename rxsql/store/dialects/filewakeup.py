@@ -40,11 +40,11 @@ class FileWakeup:
         self._watch = _watch(path)
         self._written_at = time.monotonic()  # as far as is known
         self._hinted_at: float | None = None  # when somebody else wrote
-        self._quiet_pause = (
-            0.0  # the longer nothing had been written before, the less it matters when that is seen
-        )
         self._seen_since = False  # whether a commit was seen after that
+        # The longer nothing had been written before that, the less it matters when its commit is seen.
+        self._quiet_pause = 0.0
         self._own_writes = connections.writes
+        self._is_mixed = False  # whether the last hint was of own writing, which may hide somebody else's
 
     def fileno(self) -> int | None:
         """Return the inotify descriptor."""
@@ -86,8 +86,8 @@ class FileWakeup:
     def wait(self, seconds: float) -> bool:
         """Wait for somebody else's commit, at most `seconds`."""
         end = time.monotonic() + seconds
-        pause = _FIRST_PAUSE if self._watch is None else _UNHINTED_PAUSE
         self.drain()
+        pause = self._first_pause()
         while not self.changed():
             left = end - time.monotonic()
             if left <= 0:
@@ -104,12 +104,20 @@ class FileWakeup:
         self._read_watch()  # what was written for the change that is seen now
         return True
 
+    def _first_pause(self) -> float:
+        if self._watch is None:
+            return _FIRST_PAUSE
+        is_deaf = self._own_writes != self._connections.writes  # on some file systems nobody hears of a write
+        is_sure = self.look_in is None and not self._is_mixed and not is_deaf
+        return _LONGEST_PAUSE if is_sure else _UNHINTED_PAUSE
+
     def drain(self) -> None:
         """Make the descriptor unreadable until somebody writes again, and note when somebody else has."""
         if not self._read_watch():
             return
         before, self._written_at = self._written_at, time.monotonic()
-        if self._own_writes == self._connections.writes:
+        self._is_mixed = self._own_writes != self._connections.writes
+        if not self._is_mixed:
             self._hinted_at, self._seen_since = self._written_at, False
             self._quiet_pause = min(_QUIET_PAUSE, _SHARE_OF_QUIET * (self._written_at - before))
         self._own_writes = self._connections.writes
