@@ -3,6 +3,7 @@
 # ruff: noqa: PLC0415 - the store's libraries wait until a command runs, so that --help is quick
 import json
 import os
+import signal
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -70,6 +71,7 @@ def bench(
     from rxsql.bench.rounds import measure
 
     chosen = _groups(figures or [])
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as by Ctrl-C: what it started ends with it
     with tempfile.TemporaryDirectory(prefix="rxsql-bench-") as folder:
         name = store or str(Path(folder) / "bench.db")
         plan = _plan(name, chosen, children=children, rounds=1 if quick else rounds, peers=peers, quick=quick)

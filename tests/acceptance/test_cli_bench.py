@@ -70,8 +70,9 @@ def test_a_store_of_ones_own_stays_clean(store_path: Path) -> None:
     assert json.loads(listed.stdout) == []
 
 
-def test_interrupted(tmp_path: Path) -> None:
-    """Ctrl-C while its worker starts leaves none behind."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted(tmp_path: Path, number: signal.Signals) -> None:
+    """Ctrl-C or SIGTERM while its worker starts leaves none behind."""
     bench = subprocess.Popen(
         [*COMMAND, "bench", "latency", "--quick"],
         env={**os.environ, "TMPDIR": str(tmp_path)},
@@ -79,7 +80,7 @@ def test_interrupted(tmp_path: Path) -> None:
     )
     wait_until(lambda: psutil.Process(bench.pid).children())
     (worker,) = psutil.Process(bench.pid).children()
-    bench.send_signal(signal.SIGINT)
+    bench.send_signal(number)
     bench.communicate()
     assert bench.returncode == 130
     wait_until(lambda: not is_alive(worker))

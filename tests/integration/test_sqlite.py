@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -177,6 +178,20 @@ def test_wakeup_hints_at_others_commits_only(store_path, store):
     assert wakeup.wait(5) is True
     assert wakeup.wait(0) is False
     other.close()
+    wakeup.close()
+
+
+def test_a_store_that_cannot_be_read_is_worth_a_look(store_path, store):
+    """The hint is no place for errors: the look that follows names the file, and what to do."""
+    wakeup = store.wakeup()
+    for path in (store_path, store_path.with_name(f"{store_path.name}-wal")):
+        with path.open("r+b") as file:
+            file.write(bytes(4096))
+    with closing(connect(str(store_path))) as other:
+        with pytest.raises(StoreError, match="is not an SQLite file"):
+            jobs.list_jobs(other)
+        with closing(other.wakeup()) as spoiled:
+            assert spoiled.changed() is True
     wakeup.close()
 
 

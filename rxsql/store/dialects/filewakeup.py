@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import select
+import sqlite3
 import sys
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,11 +59,14 @@ class FileWakeup:
         `data_version` counts the commits of other connections. A process with one thread has one connection in
         use, so its own commits are none of them.
         """
-        connection = self._connections.take()
         try:
-            version = int(connection.raw.execute("PRAGMA data_version").fetchone()[0])
-        finally:
-            self._connections.give_back(connection)
+            connection = self._connections.take()
+            try:
+                version = int(connection.raw.execute("PRAGMA data_version").fetchone()[0])
+            finally:
+                self._connections.give_back(connection)
+        except (sqlite3.Error, sa.exc.DBAPIError):
+            return True  # the store cannot be read: the look that follows says why
         seen = self._seen.get(id(connection.raw))
         self._seen[id(connection.raw)] = version
         if version == seen:
