@@ -56,10 +56,9 @@ class Watch:
         self._job_id = job_id
         self._stacklevel = stacklevel
         self._python: str | None = None
-        self._since = self._look_due = time.monotonic()
+        self._since = time.monotonic()
+        self._look_due = self._since + _FIRST_LOOK_SECONDS  # most jobs of a moment have ended by then
         self._warn_due = 0.0
-        if store.dialect.embedded:  # who submitted the job has seen a worker, which may have left since
-            self._look_due += _FIRST_LOOK_SECONDS
 
     @property
     def due_in(self) -> float:
