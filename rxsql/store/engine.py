@@ -100,11 +100,12 @@ _DRIVERS_ERRORS = (sa.exc.DBAPIError, sa.exc.ResourceClosedError, OverflowError,
 class Translated:
     """Lends a connection, and says in the store's errors what goes wrong with it."""
 
-    __slots__ = ("_dialect", "_lend", "_lent")
+    __slots__ = ("_dialect", "_driver", "_lend", "_lent")
     _lent: AbstractContextManager[Connection]
 
-    def __init__(self, dialect: Dialect, lend: Lender) -> None:
+    def __init__(self, dialect: Dialect, driver: Any, lend: Lender) -> None:
         self._dialect = dialect
+        self._driver = driver
         self._lend = lend
 
     def __enter__(self) -> Connection:
@@ -113,6 +114,9 @@ class Translated:
             return self._lent.__enter__()
         except _DRIVERS_ERRORS as error:
             raise self._meaning(error) from error
+        except self._driver.Error as error:  # of a connection that is lost just when SQLAlchemy takes it
+            wrapped = sa.exc.DBAPIError.instance(None, None, error, self._driver.Error)
+            raise self._dialect.translate(wrapped) from error
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -147,6 +151,7 @@ class Store:
         self._reader = dialect.reader(self._engine)
         self._durable_writer = dialect.writer(self._engine, durable=True)
         self._fast_writer = dialect.writer(self._engine, durable=False)
+        self._driver = self._engine.dialect.loaded_dbapi
         self._sender = secrets.token_hex(8)
 
     def __repr__(self) -> str:
@@ -159,7 +164,7 @@ class Store:
 
     def read(self) -> Translated:
         """Read without a transaction: each statement sees what is committed."""
-        return Translated(self.dialect, self._reader)
+        return Translated(self.dialect, self._driver, self._reader)
 
     def write(self, *, durable: bool = True) -> Translated:
         """Write in one short transaction, with the write lock from its start.
@@ -167,7 +172,8 @@ class Store:
         Args:
             durable: Whether the commit must survive a loss of power; what would merely be done again need not.
         """
-        return Translated(self.dialect, self._durable_writer if durable else self._fast_writer)
+        lend = self._durable_writer if durable else self._fast_writer
+        return Translated(self.dialect, self._driver, lend)
 
     def sql(self, name: str) -> sa.TextClause:
         """Return a statement of this dialect by its file's name."""

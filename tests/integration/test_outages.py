@@ -11,6 +11,7 @@ from contextlib import closing, suppress
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from conftest import wait_until
 from lossyproxy import LossyProxy
 from support import claim, ended, register, scalar, submit
@@ -29,9 +30,9 @@ from rxsql import (
     rx_get_jobs,
     rx_wait_for_job,
 )
-from rxsql.errors import NoWorkerWarning
-from rxsql.store import install, tasks
-from rxsql.store.engine import connect, open_store
+from rxsql.errors import NoWorkerWarning, StoreError
+from rxsql.store import install, jobs, tasks
+from rxsql.store.engine import Store, connect, open_store
 
 
 @pytest.fixture
@@ -267,3 +268,18 @@ def test_descriptor_of_a_lost_connection_is_a_new_childs(server_url):
         with socket.socket(fileno=watched) as child:
             supervisor._selector.register(child, selectors.EVENT_READ)
             supervisor._selector.unregister(child)
+
+
+@pytest.mark.parametrize("any_url", ["sqlite", "postgresql"], indirect=True)
+def test_a_connection_lost_just_when_it_is_taken(store: Store) -> None:
+    """SQLAlchemy hands the driver's own error on then; a worker tries again, as after any other loss."""
+
+    def lose(_connection: object) -> None:
+        raise store.engine.dialect.loaded_dbapi.OperationalError("the connection is lost")
+
+    sa.event.listen(store.engine, "engine_connect", lose)
+    for lend in (store.read, store.write):
+        with pytest.raises(StoreError, match="the connection is lost"), lend():
+            pass
+    sa.event.remove(store.engine, "engine_connect", lose)
+    assert jobs.list_jobs(store) == []
