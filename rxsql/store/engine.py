@@ -114,9 +114,8 @@ class Translated:
             return self._lent.__enter__()
         except _DRIVERS_ERRORS as error:
             raise self._meaning(error) from error
-        except self._driver.Error as error:  # of a connection that is lost just when SQLAlchemy takes it
-            wrapped = sa.exc.DBAPIError.instance(None, None, error, self._driver.Error)
-            raise self._dialect.translate(wrapped) from error
+        except self._driver.Error as error:
+            raise self._lost(error) from error
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -125,8 +124,15 @@ class Translated:
             self._lent.__exit__(kind, error, trace)
         except _DRIVERS_ERRORS as other:
             raise self._meaning(other) from other
+        except self._driver.Error as other:
+            raise self._lost(other) from other
         if isinstance(error, _DRIVERS_ERRORS):
             raise self._meaning(error) from error
+
+    def _lost(self, error: Exception) -> StoreError:
+        """Return what the driver's own error means: of a connection lost just when SQLAlchemy takes or returns it."""
+        wrapped: Any = sa.exc.DBAPIError.instance(None, None, error, self._driver.Error)
+        return self._dialect.translate(wrapped)
 
     def _meaning(self, error: Exception) -> StoreError:
         if isinstance(error, sa.exc.DBAPIError):

@@ -283,3 +283,15 @@ def test_a_connection_lost_just_when_it_is_taken(store: Store) -> None:
             pass
     sa.event.remove(store.engine, "engine_connect", lose)
     assert jobs.list_jobs(store) == []
+
+
+def test_a_connection_lost_just_when_it_is_given_back(server_url: str) -> None:
+    """The same at the other end: what was committed stays, and who wrote it hears that it may not have been."""
+    with closing(connect(server_url)) as store:
+
+        def lose(*_: object) -> None:
+            raise store.engine.dialect.loaded_dbapi.OperationalError("the connection is lost")
+
+        with pytest.raises(StoreError, match="the connection is lost"), store.write() as connection:
+            connection.close = lose
+        assert jobs.list_jobs(store) == []
