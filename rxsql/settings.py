@@ -73,9 +73,8 @@ class Settings:
         Raises:
             SettingsError: A variable's text is not of its type, or too small.
         """
-        given = {
-            name for name in environment if name.startswith(_PREFIX)
-        }  # a miss would cost more than a hit
+        # To ask for a name that is not there costs more than to look through those that are.
+        given = {name for name in environment if name.startswith(_PREFIX)}
         # Set to nothing is not set.
         return _parsed(tuple([environment[name] or None if name in given else None for name in _variables()]))
 

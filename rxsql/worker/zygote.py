@@ -116,7 +116,10 @@ class Zygote:
         give_way()
         pid = os.fork()
         if pid == 0:
-            _become_child(folder, fds, foreign, self._streams, zygote, processors)
+            try:
+                _become_child(folder, fds, foreign, self._streams, zygote, processors)
+            finally:  # a signal may come while it ends, and what it is in would end its siblings as the zygote does
+                os._exit(1)
         sock_fd, stdout_fd, stderr_fd, stacks_fd = fds
         for fd in (sock_fd, stacks_fd):
             os.close(fd)
@@ -220,13 +223,13 @@ def _become_child(
         child.rehearse(streams)
         keep_to(processors)
         child.serve(socket.socket(fileno=sock_fd), streams)
+        give_way()
         code = 0
     except KeyboardInterrupt:
         code = 128 + signal.SIGINT
     except BaseException:  # noqa: BLE001 - nothing may return into the zygote's loop
         sys.excepthook(*sys.exc_info())
     finally:
-        give_way()
         os._exit(code)
 
 
