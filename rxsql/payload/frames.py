@@ -24,6 +24,9 @@ _HERE = sys.version_info[:2]
 PYTHON = f"{_HERE[0]}.{_HERE[1]}"
 _USUAL_HEAD = _HEAD.pack(MAGIC, _PLAIN, *_HERE, 0)
 _USUAL_CHECKSUM = zlib.crc32(_USUAL_HEAD)
+_LENGTH_AND_CHECKSUM = struct.Struct("<II")
+_START = _HEAD.size + _CHECKSUM.size
+_USUAL = _USUAL_HEAD[: _START - _LENGTH_AND_CHECKSUM.size]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,25 +99,24 @@ def body_of(payload: bytes | memoryview) -> bytes | memoryview:
 
 def small_body_of(payload: bytes | memoryview) -> bytes | None:
     """Return the body of a whole frame as most are: small, not compressed, made by this Python; None of another."""
-    if len(payload) > _COMPRESS_ABOVE or payload[: _HEAD.size] != _USUAL_HEAD:
+    if len(payload) > _COMPRESS_ABOVE or payload[: len(_USUAL)] != _USUAL or len(payload) < _START:
         return None
-    start = _HEAD.size + _CHECKSUM.size
-    body = bytes(payload[start:])
-    is_whole = payload[_HEAD.size : start] == _CHECKSUM.pack(zlib.crc32(body, _USUAL_CHECKSUM))
-    return body if is_whole else None
+    length, checksum = _LENGTH_AND_CHECKSUM.unpack_from(payload, len(_USUAL))
+    rest = payload[_START:]
+    is_whole = zlib.crc32(rest, zlib.crc32(payload[: _HEAD.size])) == checksum
+    return bytes(rest[length:]) if is_whole else None
 
 
 def _split(payload: bytes | memoryview) -> tuple[int, str, memoryview, memoryview]:
     """Return a whole frame's codec, Python version, details and body."""
     view = memoryview(payload)
-    start = _HEAD.size + _CHECKSUM.size
-    if len(view) < start or view[: len(MAGIC)] != MAGIC:
+    if len(view) < _START or view[: len(MAGIC)] != MAGIC:
         raise _damaged("it does not begin as a payload of rxsql does")
     _, codec, major, minor, length = _HEAD.unpack_from(view)
     (checksum,) = _CHECKSUM.unpack_from(view, _HEAD.size)
-    if _checksum(codec, view[: _HEAD.size], view[start:]) != checksum:
+    if _checksum(codec, view[: _HEAD.size], view[_START:]) != checksum:
         raise _damaged("its checksum is wrong")
-    return codec, f"{major}.{minor}", view[start : start + length], view[start + length :]
+    return codec, f"{major}.{minor}", view[_START : _START + length], view[_START + length :]
 
 
 def _damaged(why: str) -> PayloadError:

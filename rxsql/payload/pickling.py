@@ -13,6 +13,12 @@ from cloudpickle import cloudpickle as dynamic
 from rxsql.payload.modules import is_users
 
 _CachingFunction: Any = type(functools.lru_cache(lambda: None))
+_DYNAMIC = dynamic.__name__
+_INSTEAD = {  # cloudpickle's functions, and the Unpickler's
+    "_make_skeleton_class": "_make_class",
+    "_make_skeleton_enum": "_make_enum",
+    "_class_setstate": "_set_state",
+}
 
 
 class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
@@ -86,19 +92,13 @@ class Unpickler(pickle.Unpickler):
     second class beside the one in the user's module.
     """
 
-    def __init__(self, file: Any) -> None:
-        super().__init__(file)
-        self._at_home: list[type] = []
-        self._instead = {
-            "_make_skeleton_class": self._make_class,
-            "_make_skeleton_enum": self._make_enum,
-            "_class_setstate": self._set_state,
-        }
+    _at_home: tuple[type, ...] = ()
 
     def find_class(self, module: str, name: str, /) -> Any:
         """Return what a name in the stream stands for."""
-        instead = self._instead.get(name) if module == dynamic.__name__ else None
-        return instead or super().find_class(module, name)
+        if module == _DYNAMIC and name in _INSTEAD:
+            return getattr(self, _INSTEAD[name])
+        return super().find_class(module, name)
 
     def _make_class(self, *arguments: Any) -> type:
         _, name, _, options, tracker_id, extra = arguments
@@ -122,7 +122,7 @@ class Unpickler(pickle.Unpickler):
             known = _find(module, qualname) if is_users(module) else None
         if not isinstance(known, type):
             return None
-        self._at_home.append(known)
+        self._at_home = (*self._at_home, known)
         return known
 
     def _set_state(self, made: type, state: Any) -> type:

@@ -27,9 +27,8 @@ _STACK_GLOBAL = b"\x93"  # the only way to a name in what our picklers make
 class Dumper:
     """Pickles many small values one after the other; cheaper than a new pickler each."""
 
-    def __init__(self) -> None:
-        self._sink = Sink()
-        self._pickler: Pickler | None = None  # made when a value needs it; plain ones do not
+    _pickler: Pickler | None = None  # made when a value needs it; plain ones do not
+    _sink: Sink
 
     def dump(self, value: Any, details: Mapping[str, str] | None = None) -> bytes:
         """Return `value` as a frame; the pickler's own exception when it cannot be pickled."""
@@ -45,8 +44,10 @@ class Dumper:
         return made if len(made) > _LARGE else bytes(made)
 
     def _pieces(self, value: Any) -> list[bytes]:
-        pickler = self._pickler or Pickler(self._sink, protocol=5)
-        self._pickler = None  # one that failed is not used again
+        pickler, self._pickler = self._pickler, None  # one that failed is not used again
+        if pickler is None:
+            self._sink = Sink()
+            pickler = Pickler(self._sink, protocol=5)
         pickler.clear_memo()
         try:
             with by_value():

@@ -104,9 +104,12 @@ def _kind(text: str) -> JobKind:
 
 def _packages(text: str) -> tuple[str, ...]:
     try:
-        return tuple(json.loads(text))
+        names = json.loads(text)
     except (ValueError, TypeError, RecursionError):
-        raise PayloadError(f"The job's packages_to_load is no JSON array of names: {text[:100]!r}.") from None
+        names = None
+    if isinstance(names, list) and all(isinstance(name, str) and "\0" not in name for name in names):
+        return tuple(names)
+    raise PayloadError(f"The job's packages_to_load is no JSON array of names: {str(text)[:100]!r}.")
 
 
 def _seconds_left(row: Any) -> float | None:

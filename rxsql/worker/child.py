@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
 import os
 import resource
 import signal
@@ -11,7 +10,7 @@ import sys
 import time
 import types
 from functools import cache
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from rxsql import payload
 from rxsql.errors import LimitError, ScriptError
@@ -33,23 +32,24 @@ _OWN_FRAMES = 1  # frames of this module above the user's in a traceback
 class Job:
     """The loaded function and the input that its runs share."""
 
-    def __init__(self, details: bytes, function: bytes, shared_input: bytes) -> None:
+    def __init__(self, message: wire.JobMessage) -> None:
         """Import the job's packages, then its function.
 
         Raises:
             Exception: Whatever stands in the way; the job cannot be run here.
         """
-        options = json.loads(details.decode())
-        for package in options["packages_to_load"]:
+        kind, function, shared_input = message.kind, message.function, message.shared_input
+        for package in message.packages:
             importlib.import_module(package)
-        self.continue_on_failure: bool = options["continue_on_failure"]
-        self.memory_mb: int = options["memory_mb"]
-        self.payload_mb: int = options["payload_mb"]
-        _limit_memory(self.memory_mb)
+        self.continue_on_failure = message.continue_on_failure
+        self.memory_mb = message.memory_mb
+        self.payload_mb = message.payload_mb
+        if self.memory_mb:
+            _limit_memory(self.memory_mb)
         self.script: Callable[[bytes | memoryview | Spool], Spool] | None = None
         self.own_frames = _OWN_FRAMES + 1
-        if options.get("kind", "function") != "function":
-            self.script = _prepare(options["kind"], shared_input, function)
+        if kind != "function":
+            self.script = _prepare(kind, shared_input, function)
             self.own_frames += 1
             return
         self.function: Callable[..., Any] = payload.load_function(function)
@@ -80,7 +80,7 @@ def serve(sock: socket.socket, streams: Streams) -> None:
     if message is None:
         return
     try:
-        job = Job(*wire.parse_job(message))
+        job = Job(wire.parse_job(message))
     except Exception as error:  # noqa: BLE001 - the job's own modules may raise anything
         streams.sizes()
         wire.send_text(sock, wire.BROKEN, _why_broken(error))
@@ -93,9 +93,8 @@ def serve(sock: socket.socket, streams: Streams) -> None:
 
 def _limit_memory(memory_mb: int) -> None:
     """Limit what this process may have of its own: Linux counts private memory, others the address space."""
-    if memory_mb:
-        kind = resource.RLIMIT_DATA if sys.platform.startswith("linux") else resource.RLIMIT_AS
-        resource.setrlimit(kind, (memory_mb * 2**20, memory_mb * 2**20))
+    kind = resource.RLIMIT_DATA if sys.platform.startswith("linux") else resource.RLIMIT_AS
+    resource.setrlimit(kind, (memory_mb * 2**20, memory_mb * 2**20))
 
 
 def rehearse(streams: Streams) -> None:
@@ -104,9 +103,10 @@ def rehearse(streams: Streams) -> None:
     In the zygote, so that what is imported and made at first use is there for all children; in each child, because a
     forked process pays for each page of memory at its first use.
     """
-    job = Job(*wire.parse_job(_rehearsed_job()))
+    nowhere: Any = _Nowhere()
+    job = Job(wire.parse_job(_rehearsed_job()))
     give_way()
-    Runner(cast("socket.socket", _Nowhere()), streams, job).run_task(wire.TaskMessage(0, 0, 1, (), b""))
+    Runner(nowhere, streams, job).run_task(wire.TaskMessage(0, 0, 1, (), b""))
 
 
 class _Nowhere:
@@ -118,10 +118,10 @@ class _Nowhere:
 
 @cache
 def _rehearsed_job() -> wire.Message:
-    details = b'{"packages_to_load": [], "continue_on_failure": true, "memory_mb": 0, "payload_mb": 0}'
+    job = wire.JobMessage(_rehearsed_function(), payload.dump({"value": 0}), "function", (), True, 0, 0)
     near, far = wire.pair()
     with near, far:
-        wire.send_job(near, details, _rehearsed_function(), payload.dump({"value": 0}))
+        wire.send_job(near, job)
         message = wire.receive(far)
     assert message is not None  # it was sent
     return message

@@ -7,7 +7,6 @@ leaves the others a free one, and let them go first between their steps.
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -23,9 +22,10 @@ def give_way() -> None:
 
 def processors_of(pid: int) -> Collection[int]:
     """Return the processors that a process may use; none where the system does not tell."""
-    with suppress(OSError):
+    try:
         return os.sched_getaffinity(pid) if _CAN_CHOOSE else ()
-    return ()
+    except OSError:  # it has ended
+        return ()
 
 
 def keep_to_half() -> None:
@@ -36,6 +36,8 @@ def keep_to_half() -> None:
 
 def keep_to(processors: Collection[int]) -> None:
     """Use these processors from now on, as far as they are still there."""
-    if processors:
-        with suppress(OSError):
+    try:
+        if processors:
             os.sched_setaffinity(0, processors)
+    except OSError:
+        return

@@ -5,7 +5,6 @@ A seam: another engine would offer the same `Pool` (start, stop, capacity) and `
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
@@ -66,14 +65,16 @@ class Child:
     def load(self, item: WorkItem, settings: Settings) -> None:
         """Bind it to a job, for the rest of its life."""
         self.job_key = item.job_key
-        details = {
-            "packages_to_load": item.packages_to_load,
-            "continue_on_failure": item.continue_on_failure,
-            "kind": item.kind,
-            "memory_mb": settings.memory_mb,
-            "payload_mb": settings.payload_mb,
-        }
-        wire.send_job(self.sock, json.dumps(details).encode(), item.function, item.shared_input or b"")
+        message = wire.JobMessage(
+            function=item.function,
+            shared_input=item.shared_input or b"",
+            kind=item.kind,
+            packages=item.packages_to_load,
+            continue_on_failure=item.continue_on_failure,
+            memory_mb=settings.memory_mb,
+            payload_mb=settings.payload_mb,
+        )
+        wire.send_job(self.sock, message)
 
     def give(self, dispatch: Dispatch) -> bool:
         """Hand it a task; False when it has enough for now."""

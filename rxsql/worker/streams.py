@@ -124,6 +124,8 @@ class Streams:
         self._fds = (stdout_fd, stderr_fd)
         self._mine: tuple[io.TextIOWrapper, ...] = ()
         self._flush_c = _LIBC.fflush
+        # Kept: to end what these replace would take each forked process time.
+        self._replaced = sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__
         self.restore()
         _settle_before_exit()
 
@@ -192,8 +194,9 @@ def _settle_before_exit() -> None:
     leave = os._exit
 
     def _exit(status: int) -> NoReturn:
-        with suppress(Exception):
-            settle()
+        if _flooded:
+            with suppress(Exception):
+                settle()
         leave(status)
 
     for name in ("os", "posix"):

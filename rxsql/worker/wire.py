@@ -15,11 +15,13 @@ import socket
 import struct
 import sys
 import tempfile
-from dataclasses import dataclass
-from typing import IO
+from typing import IO, TYPE_CHECKING, NamedTuple
 
 from rxsql.pages import Spool
 from rxsql.sections import Descriptor, Pieces, Section, write_all
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 INLINE = 64 * 1024  # larger bodies travel as a file
 _LARGEST = INLINE + 4096
@@ -27,6 +29,7 @@ _HAS_MEMFD = sys.platform.startswith("linux")
 _SECTION = struct.Struct("<QQ")
 _BLOCK = 512
 _ONE_FD = socket.CMSG_LEN(array.array("i").itemsize)
+_JOB = struct.Struct("<cII")
 _TASK = struct.Struct("<cIIII")
 _OUTCOME = struct.Struct("<cIIBdQQII")
 # A packet's first byte: where its large body is.
@@ -44,8 +47,22 @@ def pair() -> tuple[socket.socket, socket.socket]:
     return ends
 
 
-@dataclass(frozen=True, slots=True)
-class TaskMessage:
+class JobMessage(NamedTuple):
+    """The job that a child serves: what it runs, what all runs share, modules to import, and limits (0: none).
+
+    No module's name has a NUL in it.
+    """
+
+    function: bytes
+    shared_input: bytes
+    kind: str
+    packages: Sequence[str]
+    continue_on_failure: bool
+    memory_mb: int
+    payload_mb: int
+
+
+class TaskMessage(NamedTuple):
     """A task for a child: its number in this child, its runs, those of them that have results already, its inputs."""
 
     number: int
@@ -56,8 +73,7 @@ class TaskMessage:
     pages: Spool | None = None  # a large table's, which stay in their file
 
 
-@dataclass(frozen=True, slots=True)
-class OutcomeMessage:
+class OutcomeMessage(NamedTuple):
     """A run's end, with the sizes of the two captured streams at that moment."""
 
     number: int
@@ -71,9 +87,12 @@ class OutcomeMessage:
     payload: bytes | memoryview | Spool | None
 
 
-def send_job(sock: socket.socket, details: bytes, function: bytes, shared_input: bytes) -> None:
-    """Tell a child which job it serves; `details` is JSON."""
-    _send(sock, JOB + struct.pack("<II", len(details), len(function)), details, function, shared_input)
+def send_job(sock: socket.socket, job: JobMessage) -> None:
+    """Tell a child which job it serves."""
+    words = (job.kind, str(int(job.continue_on_failure)), str(job.memory_mb), str(job.payload_mb))
+    details = "\0".join((*words, *job.packages)).encode(errors="surrogatepass")
+    head = _JOB.pack(JOB, len(details), len(job.function))
+    _send(sock, head, details, job.function, job.shared_input)
 
 
 def send_task(sock: socket.socket, task: TaskMessage, own: bytes | Spool | Section) -> None:
@@ -138,12 +157,11 @@ def _scratch_file() -> IO[bytes]:
     return tempfile.TemporaryFile(buffering=0)
 
 
-@dataclass(slots=True)
-class Message:
+class Message(NamedTuple):
     """A received packet: the packet itself, and the large body where one came with it."""
 
     packet: bytes
-    body: memoryview = memoryview(b"")  # noqa: RUF009 - it cannot be changed
+    body: memoryview = memoryview(b"")
     pages: Spool | None = None
 
     @property
@@ -199,12 +217,22 @@ def _view(fd: int) -> memoryview:
     return memoryview(mmap.mmap(fd, 0, mmap.MAP_SHARED | mmap.MAP_POPULATE, mmap.PROT_READ))
 
 
-def parse_job(message: Message) -> tuple[bytes, bytes, bytes]:
-    """Return a job message's details, function and shared input."""
-    details, function = struct.unpack_from("<II", message.packet, 2)
-    body = message.rest(10)
+def parse_job(message: Message) -> JobMessage:
+    """Return a job message."""
+    _, details, function = _JOB.unpack_from(message.packet, 1)
+    body = message.rest(1 + _JOB.size)
     shared = details + function
-    return bytes(body[:details]), bytes(body[details:shared]), bytes(body[shared:])
+    words = str(body[:details], "utf-8", "surrogatepass").split("\0")
+    kind, continue_on_failure, memory_mb, payload_mb, *packages = words
+    return JobMessage(
+        bytes(body[details:shared]),
+        bytes(body[shared:]),
+        kind,
+        packages,
+        continue_on_failure == "1",
+        int(memory_mb),
+        int(payload_mb),
+    )
 
 
 def parse_task(message: Message) -> TaskMessage:

@@ -14,7 +14,6 @@ with forkhooks.withheld():  # this process has one thread; before anything else 
     import threading
 
 import ctypes
-import faulthandler
 import gc
 import importlib
 import os
@@ -31,25 +30,36 @@ from rxsql.worker import child
 from rxsql.worker.floodgate import Floodgate
 from rxsql.worker.folders import remove
 from rxsql.worker.giveway import give_way, keep_to, keep_to_half, processors_of
+from rxsql.worker.lastwords import LastWords
 from rxsql.worker.streams import Streams, lent
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
 _LIBC = ctypes.CDLL(None)  # loaded once for all children
-# `signal` makes enumeration members of all that it is given and gives, for a fiftieth of what a child costs.
-_set_handler: Any = getattr(signal.signal, "__wrapped__", signal.signal)
-_DEFAULT = int(signal.SIG_DFL)
+_MAIN_THREAD: Any = threading.main_thread()
+# `signal` makes enumeration members of all that it is given and gives, for a thirtieth of what a child costs.
+_signal: Any = importlib.import_module("_signal")
+_STOPPING = (int(signal.SIGINT), int(signal.SIGTERM))
+_CHILD_ENDED, _DEFAULT = int(signal.SIGCHLD), int(signal.SIG_DFL)
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 
 
 class Zygote:
-    """Knows its living children by the numbers that the supervisor gave them."""
+    """Knows its living children by the numbers that the supervisor gave them.
 
-    def __init__(self, control: socket.socket, streams: Streams) -> None:
+    Args:
+        control: Where the supervisor tells what to do.
+        streams: What is to be a child's standard output and error, made once for all.
+        last_words: What is to be its file for these, likewise.
+    """
+
+    def __init__(self, control: socket.socket, streams: Streams, last_words: LastWords) -> None:
         self._control = control
-        self._streams = streams  # made once for all children
+        self._streams = streams
+        self._last_words = last_words
+        self._pid, self._worker = os.getpid(), os.getppid()
         self._children: dict[int, int] = {}  # process id -> number
         self._folders: dict[int, str] = {}  # by process id
         self._floodgate = Floodgate(_signal_group)
@@ -70,8 +80,7 @@ class Zygote:
                 ready, _, _ = select.select([self._control, woken], [], [], self._floodgate.timeout)
                 self._floodgate.check()
                 if woken in ready:
-                    with suppress(BlockingIOError):
-                        woken.recv(4096)
+                    woken.recv(4096)
                     self._reap()
                 if self._control in ready and not self._obey():
                     return
@@ -111,13 +120,11 @@ class Zygote:
                 self._floodgate.release(pid)
 
     def _fork(self, number: int, folder: str, fds: list[int]) -> None:
-        zygote, foreign = os.getpid(), self._own_fds.union(self._floodgate.fds).difference(fds)
-        processors = processors_of(os.getppid())  # what the worker may use
         give_way()
         pid = os.fork()
         if pid == 0:
             try:
-                _become_child(folder, fds, foreign, self._streams, zygote, processors)
+                self._become_child(folder, fds)
             finally:  # a signal may come while it ends, and what it is in would end its siblings as the zygote does
                 os._exit(1)
         sock_fd, stdout_fd, stderr_fd, stacks_fd = fds
@@ -127,6 +134,45 @@ class Zygote:
         self._children[pid] = number
         self._folders[pid] = folder
         self._root = self._root or os.path.dirname(folder)
+
+    def _become_child(self, folder: str, fds: list[int]) -> None:
+        """Turn this freshly forked process into a child; never returns.
+
+        Args:
+            folder: Where it works, to be made.
+            fds: Its end of the socket, the two captured streams, and the file for its last words.
+        """
+        code = 1
+        try:
+            _MAIN_THREAD._native_id = threading.get_native_id()  # noqa: SLF001 - as the hook that is kept back
+            os.setsid()
+            signal.set_wakeup_fd(-1)
+            _signal.signal(_CHILD_ENDED, _DEFAULT)
+            _die_with(self._pid)
+            adopt_orphans()  # a daemon stays this child's for as long as it lives, and is the zygote's to end after
+            sock_fd, stdout_fd, stderr_fd, stacks_fd = fds
+            self._last_words.move_to(stacks_fd)
+            _signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
+            mine = (sock_fd, stdout_fd, stderr_fd, self._last_words.fd)
+            for fd in self._own_fds.union(self._floodgate.fds, (stacks_fd,)).difference(mine):
+                os.closerange(fd, fd + 1)  # which minds none that is closed
+            _enter(folder)
+            os.environ["TMPDIR"] = tempfile.tempdir = folder
+            self._streams.move_to(stdout_fd, stderr_fd)
+            give_way()
+            child.rehearse(self._streams)
+            keep_to(processors_of(self._worker))
+            # It is not closed before the end, and what is not closed would be warned of.
+            sock = socket.socket(fileno=sock_fd)
+            child.serve(sock, self._streams)
+            give_way()
+            code = 0
+        except KeyboardInterrupt:
+            code = 128 + signal.SIGINT
+        except BaseException:  # noqa: BLE001 - nothing may return into the zygote's loop
+            sys.excepthook(*sys.exc_info())
+        finally:
+            os._exit(code)
 
     def _reap(self) -> None:
         while True:
@@ -149,8 +195,10 @@ class Zygote:
                 self._tell(f"{number} {code} {usage.ru_maxrss}")
 
     def _tell(self, note: str) -> None:
-        with suppress(OSError):  # the supervisor has died: the next reading tells
+        try:
             self._control.send(note.encode())
+        except OSError:  # the supervisor has died: the next reading tells
+            return
 
 
 def adopt_orphans() -> None:
@@ -162,75 +210,26 @@ def adopt_orphans() -> None:
 def orphans(known: Collection[int]) -> list[int]:
     """Return this process's children that it did not start: daemons, say, of a child that has ended."""
     try:
-        with open(f"/proc/self/task/{os.getpid()}/children", "rb", buffering=0) as file:
-            return [pid for pid in map(int, file.read().split()) if pid not in known]
+        file = os.open(f"/proc/self/task/{os.getpid()}/children", os.O_RDONLY)
     except OSError:  # the system does not tell
         return []
+    told = b""
+    while part := os.read(file, 4096):
+        told += part
+    os.close(file)
+    return [pid for pid in map(int, told.split()) if pid not in known]
 
 
 def _signal_group(pid: int, number: int) -> None:
     # Until the child has made its own group, signal the process itself.
-    with suppress(ProcessLookupError, PermissionError):
-        if os.getpgid(pid) == pid:
-            os.killpg(pid, number)
-        else:
-            os.kill(pid, number)
+    try:
+        (os.killpg if os.getpgid(pid) == pid else os.kill)(pid, number)
+    except (ProcessLookupError, PermissionError):
+        return
 
 
 def _open_fds() -> frozenset[int]:
     return frozenset(int(name) for name in os.listdir("/dev/fd")) - {0, 1, 2}
-
-
-def _become_child(
-    folder: str,
-    fds: list[int],
-    foreign: Collection[int],
-    streams: Streams,
-    zygote: int,
-    processors: Collection[int],
-) -> None:
-    """Turn this freshly forked process into a child; never returns.
-
-    Args:
-        folder: Where it works, to be made.
-        fds: Its end of the socket, the two captured streams, and the file for its last words.
-        foreign: Descriptors that are none of its business.
-        streams: What is to be its standard output and error.
-        zygote: The process without which it is not to live.
-        processors: Those that its job may use.
-    """
-    code = 1
-    try:
-        forkhooks.restore()
-        threading.main_thread()._set_native_id()  # type: ignore[attr-defined] # noqa: SLF001 - as the hook would
-        os.setsid()
-        signal.set_wakeup_fd(-1)
-        _set_handler(signal.SIGCHLD, _DEFAULT)
-        _set_handler(signal.SIGINT, signal.default_int_handler)
-        _set_handler(signal.SIGTERM, _DEFAULT)
-        _die_with(zygote)
-        adopt_orphans()  # a daemon stays this child's for as long as it lives, and is the zygote's to end afterwards
-        sock_fd, stdout_fd, stderr_fd, stacks_fd = fds
-        # After SIGTERM too, so that who was ended for its time can be asked where it was.
-        faulthandler.enable(stacks_fd)
-        faulthandler.register(signal.SIGTERM, stacks_fd, chain=True)
-        for fd in foreign:
-            os.closerange(fd, fd + 1)  # which minds none that is closed
-        _enter(folder)
-        os.environ["TMPDIR"] = tempfile.tempdir = folder
-        streams.move_to(stdout_fd, stderr_fd)
-        give_way()
-        child.rehearse(streams)
-        keep_to(processors)
-        child.serve(socket.socket(fileno=sock_fd), streams)
-        give_way()
-        code = 0
-    except KeyboardInterrupt:
-        code = 128 + signal.SIGINT
-    except BaseException:  # noqa: BLE001 - nothing may return into the zygote's loop
-        sys.excepthook(*sys.exc_info())
-    finally:
-        os._exit(code)
 
 
 def _enter(folder: str) -> None:
@@ -250,19 +249,22 @@ def _die_with(parent: int) -> None:
 
 def main() -> None:
     """Start as told on the command line: the control socket's descriptor, then modules to import for all children."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is the supervisor's business
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    # Ctrl-C in a terminal is the supervisor's business; children hear these again.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     for module in sys.argv[2:]:
         importlib.import_module(module)
     adopt_orphans()
     revoscalepy.install()
+    last_words = LastWords()
     with lent() as streams:
         child.rehearse(streams)
     keep_to_half()
     if threading.active_count() > 1:  # a module's that was named to be imported
         forkhooks.restore()
     gc.freeze()  # a collection in a child must not copy what all share
-    Zygote(socket.socket(fileno=int(sys.argv[1])), streams).serve()
+    Zygote(socket.socket(fileno=int(sys.argv[1])), streams, last_words).serve()
 
 
 if __name__ == "__main__":

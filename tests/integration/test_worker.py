@@ -558,8 +558,13 @@ def test_child_sees_little_of_the_workers_environment(start_worker, context, mon
     def look():
         import os
 
-        open_files = [os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd") if fd != "3"]
-        return dict(os.environ), os.getcwd(), open_files
+        places = [f"/proc/self/fd/{number}" for number in os.listdir("/proc/self/fd")]
+        # All but the listing's own, which is closed by now.
+        return (
+            dict(os.environ),
+            os.getcwd(),
+            [os.readlink(place) for place in places if os.path.lexists(place)],
+        )
 
     ((environment, folder, files),) = rx_exec(look, compute_context=context())
     assert "MY_SECRET" not in environment and "RXSQL_STORE" not in environment
@@ -776,6 +781,11 @@ def test_preloaded_modules_are_there_in_every_child(start_worker, context):
     [
         ("DELETE FROM functions", "function was deleted"),
         ("UPDATE jobs SET packages_to_load = 'numpy'", "packages_to_load is no JSON"),
+        ("UPDATE jobs SET packages_to_load = '\"numpy\"'", "packages_to_load is no JSON array of names"),
+        (
+            "UPDATE jobs SET packages_to_load = '[\"os\\u0000sys\"]'",
+            "packages_to_load is no JSON array of names",
+        ),
     ],
 )
 def test_rows_changed_by_hand_fail_their_job_only(context, store_path, start_worker, change, reason):

@@ -13,6 +13,7 @@ SCRIPT = """
 import os, signal, socket, sys, tempfile
 from rxsql.worker import zygote
 from rxsql.worker.capture import new_file
+from rxsql.worker.lastwords import LastWords
 from rxsql.worker.streams import lent
 
 me = os.getpid()
@@ -30,7 +31,7 @@ def left(code):
 
 zygote.child.serve = zygote.child.rehearse = lambda *_: None
 with lent() as streams, tempfile.TemporaryDirectory() as folder:
-    made = zygote.Zygote(control, streams)
+    made = zygote.Zygote(control, streams, LastWords())
     if sys.argv[1] == "between its steps":
         zygote.give_way = interrupted
     else:
