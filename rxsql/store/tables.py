@@ -101,7 +101,7 @@ class now(FunctionElement[datetime]):  # noqa: N801 - stands among SQL functions
 
 
 @compiles(now)
-def _compilemade_now(_element: now, compiler: Any, **_: Any) -> str:
+def _compile_now(_element: now, compiler: Any, **_: Any) -> str:
     return sqlfiles.query(compiler.dialect.name, "now")
 
 
@@ -131,6 +131,7 @@ functions = Table(
     Column("function_hash", String(64), nullable=False),
     Column("body", Blob, nullable=False),
     PrimaryKeyConstraint("function_hash"),
+    sqlite_with_rowid=False,
 )
 
 jobs = Table(
@@ -219,7 +220,6 @@ slots = Table(
     PrimaryKeyConstraint("job_key", "worker_key"),
     sqlite_with_rowid=False,
 )
-Index("ix_slots_worker_key", slots.c.worker_key)
 
 SHARED_INPUT = -1  # the task number at which the input of all runs stands
 
@@ -230,6 +230,7 @@ inputs = Table(
     Column("task", Integer, nullable=False),
     Column("body", Blob, nullable=False),
     PrimaryKeyConstraint("job_key", "task"),
+    sqlite_with_rowid=False,
 )
 
 results = Table(

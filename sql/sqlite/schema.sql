@@ -18,7 +18,7 @@ CREATE TABLE IF NOT EXISTS functions (
     function_hash TEXT NOT NULL,
     body BLOB NOT NULL,
     CONSTRAINT pk_functions PRIMARY KEY (function_hash)
-);
+) WITHOUT ROWID;
 
 CREATE TABLE IF NOT EXISTS jobs (
     job_key INTEGER NOT NULL,
@@ -96,14 +96,13 @@ CREATE TABLE IF NOT EXISTS task_rows (
 CREATE INDEX IF NOT EXISTS ix_task_rows_open ON task_rows (job_key, status, task)
 WHERE status IN ('queued', 'running');
 
+-- A row for each worker that is at work for a job: there are never many.
 CREATE TABLE IF NOT EXISTS slots (
     job_key INTEGER NOT NULL,
     worker_key INTEGER NOT NULL,
     slots INTEGER NOT NULL,
     CONSTRAINT pk_slots PRIMARY KEY (job_key, worker_key)
 ) WITHOUT ROWID;
-
-CREATE INDEX IF NOT EXISTS ix_slots_worker_key ON slots (worker_key);
 
 -- Write-once: the input that all runs share stands at task -1, large ones at their task. Of an input or
 -- result of 1 MB or more the body is text: its place in the folder beside this file, as job/file/start/bytes.
@@ -112,7 +111,7 @@ CREATE TABLE IF NOT EXISTS inputs (
     task INTEGER NOT NULL,
     body BLOB NOT NULL,
     CONSTRAINT pk_inputs PRIMARY KEY (job_key, task)
-);
+) WITHOUT ROWID;
 
 CREATE TABLE IF NOT EXISTS results (
     job_key INTEGER NOT NULL,
