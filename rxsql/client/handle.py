@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from rxsql.client.context import RxInSqlServer, resolve
@@ -12,7 +13,7 @@ from rxsql.store import jobs
 from rxsql.store.engine import Store, open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from rxsql.client.context import RxComputeContext
     from rxsql.models import Job
@@ -183,9 +184,18 @@ class _LastPendingJob(RxRemoteJob):
 rxg_last_pending_job: RxRemoteJob = _LastPendingJob()
 
 
-def remember(job: RxRemoteJob) -> None:
-    """Make a job the last pending one."""
+@contextmanager
+def remembered(job: RxRemoteJob) -> Iterator[None]:
+    """Make a job the last pending one while it is stored, and for longer unless that fails.
+
+    Not after it: Ctrl-C may come when it is stored already, and before this process knows.
+    """
     _pending.append(job)
+    try:
+        yield
+    except Exception:
+        _pending[:] = [other for other in _pending if other is not job]
+        raise
 
 
 def forget(job_id: str) -> None:

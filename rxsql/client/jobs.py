@@ -1,6 +1,6 @@
 """The job functions in one place, as `rxsql` and the command line import them."""
 
-from rxsql.client.handle import JobInfo, RxRemoteJob, context_of, remember, rxg_last_pending_job, store_of
+from rxsql.client.handle import JobInfo, RxRemoteJob, context_of, rxg_last_pending_job, store_of
 from rxsql.client.looking import (
     rx_get_job_info,
     rx_get_job_output,
@@ -16,7 +16,6 @@ __all__ = [
     "RxRemoteJob",
     "context_of",
     "failure",
-    "remember",
     "rx_cancel_job",
     "rx_cleanup_jobs",
     "rx_get_job_info",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from rxsql import payload
 from rxsql.client import autostart, watch
-from rxsql.client.handle import RxRemoteJob, remember
+from rxsql.client.handle import RxRemoteJob, remembered
 from rxsql.errors import LimitError
 from rxsql.models import NewJob, NewTask
 from rxsql.payload import signing
@@ -93,9 +93,9 @@ def send(where: RxInSqlServer, new: NewJob, settings: Settings, *, stacklevel: i
     new = _signed(new, payload.Keyring.from_settings(settings))
     store = open_store(where.store)
     autostart.ensure_worker(store, unless_seen_seconds=_RECENT_SECONDS)
-    add_job(store, new, inline_bytes=settings.inline_bytes)
     job = RxRemoteJob(where, new.job_id)
-    remember(job)
+    with remembered(job):
+        add_job(store, new, inline_bytes=settings.inline_bytes)
     if not where.wait:  # a waiting call sees to that while it waits
         # Once more: the worker may have been idle for long, and have left just before the job came in.
         autostart.ensure_worker(store)

@@ -31,9 +31,11 @@ from rxsql import (
     rx_wait_for_job,
     rxg_last_pending_job,
 )
+from rxsql.client import submitting
 from rxsql.errors import (
     FailedRunsWarning,
     JobCanceledError,
+    JobExistsError,
     JobFailedError,
     JobNotFoundError,
     NotSupportedError,
@@ -374,6 +376,26 @@ def test_job_info(remote):
     rx_get_job_results(job)
     assert rx_get_job_info(job) is None
     assert rx_get_job_info(RxRemoteJob(remote(), "never")) is None
+
+
+def test_a_call_that_is_interrupted_as_its_job_is_stored(remote, monkeypatch):
+    """The job is the last pending one; one that could not be stored is none."""
+    store_job = submitting.add_job
+
+    def interrupted(*arguments, **options):
+        store_job(*arguments, **options)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(submitting, "add_job", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        rx_exec(square, x=3, compute_context=remote())
+    monkeypatch.undo()
+    interrupted_job = rxg_last_pending_job.job_id
+    with pytest.raises(JobExistsError):
+        rx_exec(square, x=3, compute_context=remote(job_id=interrupted_job))
+    assert rxg_last_pending_job.job_id == interrupted_job
+    rx_wait_for_job(rxg_last_pending_job)
+    assert rx_get_job_results(rxg_last_pending_job) == [9]
 
 
 def test_the_last_pending_job(remote):
