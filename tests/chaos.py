@@ -179,7 +179,7 @@ class Chaos:
                     self.counts["ended connections"] += 1
 
     def _sessions(self) -> Any:
-        if self.store.dialect.notifies:
+        if self.store.dialect.name == "postgresql":
             return sa.text(
                 "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
             )
@@ -189,7 +189,11 @@ class Chaos:
         )
 
     def _end_session(self, session: int) -> str:
-        return f"SELECT pg_terminate_backend({session})" if self.store.dialect.notifies else f"KILL {session}"
+        return (
+            f"SELECT pg_terminate_backend({session})"
+            if self.store.dialect.name == "postgresql"
+            else f"KILL {session}"
+        )
 
     # ------------------------------------------------------------------------------------------------ the end
 

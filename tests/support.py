@@ -127,6 +127,6 @@ def counted(store: Store, work: Callable[[], object]) -> int:
 def skip_on_babelfish(store: Store, reason: str) -> None:
     """Skip what Babelfish, a stand-in for SQL Server, cannot show."""
     if store.dialect.schema and "Babelfish" in str(
-        scalar(store, "SELECT version()" if store.dialect.notifies else "SELECT @@VERSION")
+        scalar(store, "SELECT version()" if store.dialect.name == "postgresql" else "SELECT @@VERSION")
     ):
         pytest.skip(f"Babelfish {reason}")

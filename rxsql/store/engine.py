@@ -39,11 +39,11 @@ if TYPE_CHECKING:
 class Wakeup(Protocol):
     """Says early that the store may have changed. A hint: polling stays the contract."""
 
-    def fileno(self) -> int | None:
-        """Return a descriptor that becomes readable on a change, where the platform has one."""
+    def filenos(self) -> list[int]:
+        """Return descriptors that become readable on a change; none where the platform has none."""
 
     def drain(self) -> None:
-        """Make the descriptor unreadable until somebody writes again."""
+        """Make the descriptors unreadable until somebody writes again."""
 
     @property
     def look_in(self) -> float | None:
@@ -64,7 +64,6 @@ class Dialect(Protocol):
 
     name: str
     embedded: bool
-    notifies: bool
     schema: str | None
     label: str
     url: str
@@ -83,6 +82,9 @@ class Dialect(Protocol):
         self, connection: Connection, statement: sa.TextClause, rows: Sequence[Mapping[str, Any]]
     ) -> None:
         """Insert rows in as few statements as this database can."""
+
+    def notify(self, connection: Connection, statement: sa.TextClause, own: str) -> None:
+        """Tell others of a change with this transaction's commit, where that can be, as the sender `own`."""
 
     def wakeup(self, engine: Engine, own: str) -> Wakeup:
         """Return a new hint for changes by others than the sender `own`."""
@@ -196,8 +198,7 @@ class Store:
 
     def notify(self, connection: Connection) -> None:
         """Tell others of a change with this transaction's commit, where the database can."""
-        if self.dialect.notifies:
-            connection.execute(self.sql("notify"), {"sender": self._sender})
+        self.dialect.notify(connection, self.sql("notify"), self._sender)
 
     def close(self) -> None:
         """Close all connections."""

@@ -309,7 +309,7 @@ def test_race_of_eight_workers(store, context, start, noted):
 @pytest.mark.parametrize("elsewhere", [False, True], ids=["this host", "another host"])
 def test_killed_worker_is_replaced(store, context, start, noted, gate, elsewhere):
     """What a killed worker held is done by the others: at once on its host, elsewhere when its lease is over."""
-    victim, *_ = start(2, slots=2, lease_seconds=1 if store.dialect.notifies else 5)
+    victim, *_ = start(2, slots=2, lease_seconds=1 if store.dialect.name == "postgresql" else 5)
     (key,) = [worker.worker_key for worker in workers.list_workers(store) if worker.pid == victim.pid]
 
     def hold(gate, number, **noted):

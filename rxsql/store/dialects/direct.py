@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
 from sqlalchemy.engine import Connection
 
+from rxsql.store.dialects.filelog import knock
 from rxsql.store.tables import CONSTANT
 
 if TYPE_CHECKING:
@@ -125,6 +126,7 @@ class DirectConnection(Connection):
         self._synchronous = synchronous
         self._watchers: Any = engine.dispatch
         self.watched = False
+        self.is_news = False  # whether others are to be told of the commit to come
 
     def look_for_watchers(self) -> None:
         """See whether somebody counts what is sent, say; of what goes past SQLAlchemy it does not tell them."""
@@ -149,6 +151,7 @@ class DirectConnection(Connection):
 
     def take_lock(self, synchronous: str) -> None:
         """Begin a transaction with the write lock."""
+        self.is_news = False
         if synchronous != self._synchronous:
             self._send(f"PRAGMA synchronous = {synchronous}")
             self._synchronous = synchronous
@@ -185,13 +188,15 @@ class Connections:
 
     Attributes:
         writes: How many transactions have changed something over them.
+        knocks: How many others were told of.
     """
 
-    def __init__(self, engine: Engine, durable: str) -> None:
+    def __init__(self, engine: Engine, durable: str, log: str) -> None:
         self._engine = engine
         self._durable = durable
+        self._log = log
         self._idle: list[DirectConnection] = []
-        self.writes = 0
+        self.writes = self.knocks = 0
 
     def take(self) -> DirectConnection:
         """Take a connection; give it back."""
@@ -212,6 +217,11 @@ class Connections:
         """Lend a connection in a write transaction, and commit it; synced where it is to be durable."""
         # A claim lost with the power leaves a queued task and a dead worker, so it needs no sync of its own.
         return Writing(self, self._durable if durable else "NORMAL")
+
+    def knock(self) -> None:
+        """Tell others of a commit."""
+        self.knocks += 1
+        knock(self._log)
 
     def close(self) -> None:
         """Give the connections back to the engine."""
@@ -264,5 +274,7 @@ class Writing(Reading):
                 if self._connection.raw.total_changes != self._changes:
                     self._connections.writes += 1
                 self._connection.make_last()
+                if self._connection.is_news:
+                    self._connections.knock()
         finally:
             super().__exit__()

@@ -7,30 +7,29 @@ import select
 import sqlite3
 import sys
 import time
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
+
+from rxsql.store.dialects.filelog import log_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from rxsql.store.dialects.direct import Connections
 
-# Seconds between looks for the commit of what was written: mostly it is seen when the disk is synced, after less than a
-# millisecond. As long a share of the time may pass for which it was waited, or for which nothing had been written.
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.0002, 0.1
-_SHARE_OF_WAIT, _SHARE_OF_QUIET, _QUIET_PAUSE = 0.25, 0.01, 0.005
-# Where nothing hints at a commit: the system has no watches, or one who writes at the same time hides another.
-_POLL_PAUSE, _POLL_GROWTH = 0.005, 1.25
-_UNHINTED_PAUSE, _UNHINTED_GROWTH = 0.002, 2.0
+# Seconds between looks for the commit of what was written by somebody who does not knock, and what share of the time
+# may pass for which it was waited.
+_FIRST_PAUSE, _LONGEST_PAUSE, _SHARE_OF_WAIT = 0.002, 0.1, 0.25
+_PAUSE_GROWTH = 2.0
+_FIRST_POLL, _POLL_PAUSE, _POLL_GROWTH = 0.0002, 0.005, 1.25  # where the system has no watches
 _HINT_SECONDS = 60.0  # after which what was written is taken for undone
 _DOUBT_SECONDS = 0.01  # for which one who wrote may have another commit under way than the one that is seen
 _EVENTS_BYTES = 65536
 
 
 class FileWakeup:
-    """Watches the write-ahead log: inotify says early that something was written, `data_version` that it is committed.
+    """Watches the write-ahead log: for knocks, and for writes, whose commits `data_version` tells of.
 
     Where there is no inotify, `data_version` is polled; it costs microseconds.
     """
@@ -39,19 +38,16 @@ class FileWakeup:
         self._connections = connections
         self._idle = idle
         self._seen: dict[int, int] = {}
-        self.changed()  # opens the store, so that the log is there to be watched
-        self._watch = _watch(path)
-        self._written_at = time.monotonic()  # as far as is known
+        self._own_writes, self._own_knocks = connections.writes, connections.knocks
         self._hinted_at: float | None = None  # when somebody else wrote
+        self._has_knocked = False  # whether that was one who knocks
         self._seen_since = False  # whether a commit was seen after that
-        # The longer nothing had been written before that, the less it matters when its commit is seen.
-        self._quiet_pause = 0.0
-        self._own_writes = connections.writes
-        self._is_mixed = False  # whether the last hint was of own writing, which may hide somebody else's
+        self.changed()  # opens the store, so that the log is there to be watched
+        self._watches = _watches(log_of(path))
 
-    def fileno(self) -> int | None:
-        """Return the inotify descriptor."""
-        return None if self._watch is None else self._watch.fileno()
+    def filenos(self) -> list[int]:
+        """Return the inotify descriptors: of knocks, and while no commit is awaited, of writes."""
+        return [watch.fileno() for watch in self._watches[: 1 if self._is_awaited else 2]]
 
     def changed(self) -> bool:
         """Whether somebody else has committed since the last call.
@@ -59,6 +55,8 @@ class FileWakeup:
         `data_version` counts the commits of other connections. A process with one thread has one connection in
         use, so its own commits are none of them.
         """
+        if self._is_awaited and True in self._read_watches():  # of the commit that may be seen now
+            self._own_writes = self._connections.writes
         try:
             connection = self._connections.take()
             try:
@@ -72,6 +70,8 @@ class FileWakeup:
         if version == seen:
             return False
         self._seen_since = True
+        if self._has_knocked:  # and would again
+            self._hinted_at = None
         return True
 
     @property
@@ -90,7 +90,7 @@ class FileWakeup:
         return self.look_in is not None and not self._seen_since
 
     def wait(self, seconds: float) -> bool:
-        """Wait for somebody else's commit, at most `seconds`."""
+        """Wait for somebody else's commit, at most `seconds`: for a knock, or for a look at growing intervals."""
         end = time.monotonic() + seconds
         self.drain()
         pause = self._first_pause()
@@ -98,60 +98,66 @@ class FileWakeup:
             left = end - time.monotonic()
             if left <= 0:
                 return False
-            if self._watch is None:
+            if not self._watches:
                 time.sleep(min(left, pause))
                 pause = min(_POLL_PAUSE, pause * _POLL_GROWTH)
-            elif self._is_awaited:  # the log is not watched then: each page that is written would wake us
-                time.sleep(min(left, max(self.look_in or 0.0, self._quiet_pause)))
-            elif select.select([self._watch], [], [], min(left, pause))[0]:
-                self.drain()
-            else:
-                pause = min(_LONGEST_PAUSE, pause * _UNHINTED_GROWTH)
-        self._read_watch()  # what was written for the change that is seen now
+            elif not select.select(self._watches[:1], [], [], min(left, pause))[0]:
+                pause = min(_LONGEST_PAUSE, pause * _PAUSE_GROWTH)
         return True
 
     def _first_pause(self) -> float:
-        if self._watch is None:
-            return _FIRST_PAUSE
-        is_deaf = self._own_writes != self._connections.writes  # on some file systems nobody hears of a write
-        is_sure = self.look_in is None and not self._is_mixed and not is_deaf
-        return _LONGEST_PAUSE if is_sure else _UNHINTED_PAUSE
+        if not self._watches:
+            return _FIRST_POLL
+        is_deaf = (
+            self._own_knocks != self._connections.knocks
+        )  # on some file systems nobody hears of anything
+        return _FIRST_PAUSE if is_deaf else _LONGEST_PAUSE
 
     def drain(self) -> None:
-        """Make the descriptor unreadable until somebody writes again, and note when somebody else has."""
-        if not self._read_watch():
+        """Make the descriptors unreadable until somebody writes again, and note when somebody else has."""
+        heard = self._read_watches()
+        if True not in heard:
             return
-        before, self._written_at = self._written_at, time.monotonic()
-        self._is_mixed = self._own_writes != self._connections.writes
-        if not self._is_mixed:
-            self._hinted_at, self._seen_since = self._written_at, False
-            self._quiet_pause = min(_QUIET_PAUSE, _SHARE_OF_QUIET * (self._written_at - before))
+        if self._own_writes == self._connections.writes:
+            self._hinted_at, self._seen_since, self._has_knocked = time.monotonic(), False, heard[0]
         self._own_writes = self._connections.writes
+        if heard[0]:
+            self._own_knocks = self._connections.knocks
 
-    def _read_watch(self) -> bool:
-        with suppress(BlockingIOError):
-            return self._watch is not None and bool(os.read(self._watch.fileno(), _EVENTS_BYTES))
-        return False
+    def _read_watches(self) -> list[bool]:
+        return [_read(watch) for watch in self._watches]
 
     def close(self) -> None:
         """Keep the watch for the next one who waits: the kernel takes a millisecond to end one."""
         self._idle.append(self)
 
     def end(self) -> None:
-        """Give the watch back."""
-        if self._watch is not None:
-            self._watch.close()
+        """Give the watches back."""
+        for watch in self._watches:
+            watch.close()
 
 
-def _watch(path: Path) -> Any:
+def _watches(log: str) -> list[Any]:
+    """Return a watch for knocks and one for writes, or none where the system has none."""
     if not sys.platform.startswith("linux"):
-        return None
+        return []
     from inotify_simple import INotify, flags  # noqa: PLC0415 - Linux only
 
+    made: list[Any] = []
     try:
-        watch = INotify(nonblocking=True)
-        # SQLite removes the log with its last connection; the caller's connection keeps it in place.
-        watch.add_watch(f"{path}-wal", flags.MODIFY)
+        for event in (flags.CLOSE_NOWRITE, flags.MODIFY):
+            made.append(INotify(nonblocking=True))
+            # SQLite removes the log with its last connection; the caller's connection keeps it in place.
+            made[-1].add_watch(log, event)
     except OSError:  # no watches left, or a file system without them: the poll still works
-        return None
-    return watch
+        for watch in made:
+            watch.close()
+        return []
+    return made
+
+
+def _read(watch: Any) -> bool:
+    try:
+        return bool(os.read(watch.fileno(), _EVENTS_BYTES))
+    except BlockingIOError:
+        return False

@@ -35,7 +35,6 @@ class StoreDialect:
 
     name = "mssql"
     embedded = False
-    notifies = False
     schema = "rx"
     values = None  # none apart
 
@@ -82,6 +81,9 @@ class StoreDialect:
             self._counts_units = connection.scalar(sa.select(sa.func.len(_TWO_UNITS))) == len(_TWO_UNITS) + 1
         for parameters in bulk.packed(rows, counts_units=self._counts_units):
             connection.execute(statement, parameters)
+
+    def notify(self, _connection: Connection, _statement: sa.TextClause, _own: str) -> None:
+        """Nothing to do: the others poll."""
 
     def wakeup(self, _engine: Engine, _own: str) -> PollWakeup:
         """Return a hint that only says when it is time to look again."""
@@ -173,9 +175,9 @@ class PollWakeup:
         self._interval = _SHORTEST_POLL
         self._due = 0.0
 
-    def fileno(self) -> int | None:
-        """Return None: there is nothing to watch."""
-        return None
+    def filenos(self) -> list[int]:
+        """Return none: there is nothing to watch."""
+        return []
 
     def drain(self) -> None:
         """Note that there was something: the next looks follow shortly."""

@@ -59,7 +59,6 @@ class StoreDialect:
 
     name = "postgresql"
     embedded = False
-    notifies = True
     schema = "rx"
     values = None  # none apart
 
@@ -108,6 +107,10 @@ class StoreDialect:
     ) -> None:
         """Insert rows in one statement, which takes an array a column."""
         connection.execute(statement, {name: [row[name] for row in rows] for name in rows[0]})
+
+    def notify(self, connection: Connection, statement: sa.TextClause, own: str) -> None:
+        """Notify those who listen, with this transaction's commit."""
+        connection.execute(statement, {"sender": own})
 
     def wakeup(self, engine: Engine, own: str) -> NotifyWakeup:
         """Return a hint that listens to notifications."""
@@ -175,14 +178,14 @@ class NotifyWakeup:
         self._connection.exec_driver_sql("LISTEN rxsql")
         self._raw = self._connection.connection.driver_connection
 
-    def fileno(self) -> int | None:
+    def filenos(self) -> list[int]:
         """Return the connection's descriptor."""
         import psycopg  # noqa: PLC0415
 
         try:
-            return None if self._raw is None else self._raw.fileno()
+            return [] if self._raw is None else [self._raw.fileno()]
         except psycopg.Error:  # it was lost, which `changed` finds out
-            return None
+            return []
 
     def drain(self) -> None:
         """Nothing to do: `changed` reads what has come."""

@@ -7,13 +7,14 @@ import sqlite3
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import sqlalchemy as sa
 
 from rxsql.errors import StoreError, StoreLockedError, StoreRefusedError
 from rxsql.store.dialects.bulk import ROWS_AT_ONCE, grouped
 from rxsql.store.dialects.direct import Connections
+from rxsql.store.dialects.filelog import log_of
 from rxsql.store.dialects.filewakeup import FileWakeup
 from rxsql.store.dialects.valuefiles import ValueFiles
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import URL, Connection, Engine
 
     from rxsql.settings import Settings
+    from rxsql.store.dialects.direct import DirectConnection
     from rxsql.store.engine import Lender
 
 NETWORK_FILE_SYSTEMS = frozenset(
@@ -62,7 +64,6 @@ class StoreDialect:
 
     name = "sqlite"
     embedded = True
-    notifies = False
     schema = None
 
     def __init__(self, url: URL, settings: Settings) -> None:
@@ -124,7 +125,7 @@ class StoreDialect:
 
     def _connections_of(self, engine: Engine) -> Connections:
         if self._connections is None:
-            self._connections = Connections(engine, self._durable)
+            self._connections = Connections(engine, self._durable, log_of(self._real_path))
         return self._connections
 
     def insert_many(
@@ -141,6 +142,10 @@ class StoreDialect:
                 raw.executemany(*grouped(statement.text, rows[alone:]))
         except sqlite3.Error as error:
             raise sa.exc.DBAPIError(statement.text, None, error) from error
+
+    def notify(self, connection: Connection, _statement: sa.TextClause, _own: str) -> None:
+        """Have a knock at the log follow the commit; who changed nothing tells of nothing."""
+        cast("DirectConnection", connection).is_news = True
 
     def wakeup(self, engine: Engine, _own: str) -> FileWakeup:
         """Return a hint that watches the write-ahead log."""
