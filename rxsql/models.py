@@ -86,6 +86,7 @@ class JobState:
     status: RxRemoteJobStatus
     run_count: int
     error: str | None
+    function_hash: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

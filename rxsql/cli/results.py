@@ -13,6 +13,7 @@ from rxsql.cli.exits import Exit, exit_of
 from rxsql.cli.options import JOB_CODES, USUAL_CODES, AsJson, JobId, StoreName, epilog, store_with
 from rxsql.kinds import JobKind
 from rxsql.models import RxRemoteJobStatus
+from rxsql.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -195,7 +196,7 @@ def _fetch(store: "Store", job: "Job", run: int | None) -> "Iterator[Result]":
             if run in (None, number):
                 yield Result(number, table, None, None)
         return
-    reader = Reader(job.job_id)
+    reader = Reader(job.job_id, Settings.from_environment())
     found = each_outcome(store, job)
     if run is not None:
         found = (o for o in fetch_outcomes(store, job.job_key, after=run - 1, limit=1) if o.run == run)

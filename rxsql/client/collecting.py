@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from rxsql import payload
 from rxsql.errors import FailedRunsWarning, RunError, SignatureError
 from rxsql.payload import signing
-from rxsql.settings import Settings
 from rxsql.store import outputs
 
 if TYPE_CHECKING:
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
 
     from rxsql.models import JobState
     from rxsql.reports import Outcome
+    from rxsql.settings import Settings
     from rxsql.store.engine import Store
 
 _FIRST_PAGE, _LARGEST_PAGE = 16, 2000  # outcomes
@@ -87,10 +87,10 @@ class Gathered:
         return self.results
 
 
-def gather(store: Store, job: JobState) -> Gathered:
+def gather(store: Store, job: JobState, settings: Settings) -> Gathered:
     """Return all results of a finished job; a damaged or refused one is an error at its place."""
     gathered = Gathered(job.run_count)
-    reader = Reader(job.job_id)
+    reader = Reader(job.job_id, settings)
     for outcome in each_outcome(store, job):
         _add(gathered, reader, outcome)
     return gathered
@@ -129,14 +129,15 @@ class Reader:
 
     Args:
         job_id: The job.
+        settings: Those with the keys.
 
     Raises:
         SettingsError: The signing keys cannot be used.
     """
 
-    def __init__(self, job_id: str) -> None:
+    def __init__(self, job_id: str, settings: Settings) -> None:
         self._job_id = job_id
-        self._keyring = payload.Keyring.from_settings(Settings.from_environment())
+        self._keyring = payload.Keyring.from_settings(settings)
 
     def value(self, outcome: Outcome) -> Any:
         """Return what a run returned.

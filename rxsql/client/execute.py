@@ -11,6 +11,7 @@ from rxsql.client.jobs import take_results
 from rxsql.client.submitting import submit
 from rxsql.client.waiting import wait_for
 from rxsql.errors import ArgumentsError, JobFailedError, NotSupportedError
+from rxsql.settings import Settings
 from rxsql.store.engine import open_store
 
 if TYPE_CHECKING:
@@ -72,12 +73,13 @@ def rx_exec(
     go_on = context.flag("continue_on_failure", continue_on_failure, default=True)
     if not isinstance(where, context.RxInSqlServer):
         return _run_local(where, function, plan, state, callback, go_on=go_on)
-    job = submit(where, function, plan, state, chunk=chunk, go_on=go_on)
+    settings = Settings.from_environment()
+    job = submit(where, function, plan, state, settings, chunk=chunk, go_on=go_on)
     job.callback = callback
     if not where.wait:
         return job
     ended = wait_for(open_store(where.store), job.job_id, show_console=where.console_output)
-    return take_results(job, ended, auto_cleanup=where.auto_cleanup)
+    return take_results(job, ended, settings, auto_cleanup=where.auto_cleanup)
 
 
 def _checked_state(function: Callable[..., Any], local_state: Any) -> Mapping[str, Any]:

@@ -17,7 +17,6 @@ from rxsql.client.handle import RxRemoteJob, remembered
 from rxsql.errors import LimitError
 from rxsql.models import NewJob, NewTask
 from rxsql.payload import signing
-from rxsql.settings import Settings
 from rxsql.store.engine import open_store
 from rxsql.store.submission import add_job
 
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from rxsql.client.context import RxInSqlServer
     from rxsql.client.runs import Runs
     from rxsql.sections import Pieces
+    from rxsql.settings import Settings
 
 
 _SMALL = 2**20  # within any limit: they count in MB
@@ -38,6 +38,7 @@ def submit(
     function: Callable[..., Any],
     plan: Runs,
     local_state: Mapping[str, Any],
+    settings: Settings,
     *,
     chunk: int,
     go_on: bool,
@@ -51,7 +52,6 @@ def submit(
         StoreError: The store cannot be used.
         WorkerStartError: No worker is alive, and none could be started; nothing was stored.
     """
-    settings = Settings.from_environment()
     most = settings.payload_mb
     new = job_row(
         where,

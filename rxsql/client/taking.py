@@ -10,6 +10,7 @@ from rxsql.client.scripts import ScriptResult, take_script_result
 from rxsql.errors import JobCanceledError, JobFailedError
 from rxsql.kinds import JobKind
 from rxsql.models import RxRemoteJobStatus
+from rxsql.settings import Settings
 from rxsql.store import jobs, outputs
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def rx_get_job_results(
     if job.kind is not JobKind.FUNCTION:
         return take_script_result(store, job, auto_cleanup=clean)
     callback = None if isinstance(job_info, str) else job_info.callback
-    gathered = collecting.gather(store, job)
+    gathered = collecting.gather(store, job, Settings.from_environment())
     results = gathered.hand_over(f"Job {job_id}", callback=callback, stacklevel=3)
     settle(store, job, auto_cleanup=clean and not gathered.unread)
     return results
@@ -68,18 +69,18 @@ def settle(store: Store, job: JobState, *, auto_cleanup: bool) -> None:
     """Note that a job's results were taken, and remove them where that is asked for."""
     forget(job.job_id)
     if auto_cleanup:
-        # Not durable: after a loss of power the results are simply still there.
-        jobs.purge(store, job.job_id, durable=False)
+        jobs.purge_ended(store, job)
 
 
 def take_results(
-    job_info: RxRemoteJob, job: JobState, *, auto_cleanup: bool, stacklevel: int = 3
+    job_info: RxRemoteJob, job: JobState, settings: Settings, *, auto_cleanup: bool, stacklevel: int = 3
 ) -> list[Any]:
     """Return an ended job's results to the call that waited for it.
 
     Args:
         job_info: The job's handle.
         job: Where the job stands, which has ended.
+        settings: Those with the keys of signed results.
         auto_cleanup: Whether to remove the job's results and output afterwards.
         stacklevel: Whose line a warning about failed runs names, counted from here.
 
@@ -97,7 +98,7 @@ def take_results(
             if job.status is RxRemoteJobStatus.FAILED
             else JobFailedError(job_id, _why_none(job))
         )
-    gathered = collecting.gather(store, job)
+    gathered = collecting.gather(store, job, settings)
     results = gathered.hand_over(f"Job {job_id}", callback=job_info.callback, stacklevel=stacklevel + 1)
     settle(store, job, auto_cleanup=auto_cleanup and not gathered.unread)
     return results
@@ -109,5 +110,5 @@ def failure(store: Store, job: JobState) -> JobFailedError:
     if first is None or first.error is None or first.error not in (job.error or ""):
         return JobFailedError(job.job_id, job.error or "it failed")
     error = JobFailedError(job.job_id, job.error or "it failed", first.traceback or "")
-    error.__cause__ = collecting.Reader(job.job_id).error(first)
+    error.__cause__ = collecting.Reader(job.job_id, Settings.from_environment()).error(first)
     return error

@@ -39,11 +39,11 @@ if TYPE_CHECKING:
 class Wakeup(Protocol):
     """Says early that the store may have changed. A hint: polling stays the contract."""
 
-    def filenos(self) -> list[int]:
-        """Return descriptors that become readable on a change; none where the platform has none."""
+    def fileno(self) -> int | None:
+        """Return a descriptor that becomes readable on a change, where the platform has one; ask before each wait."""
 
     def drain(self) -> None:
-        """Make the descriptors unreadable until somebody writes again."""
+        """Make the descriptor unreadable until somebody writes again."""
 
     @property
     def look_in(self) -> float | None:

@@ -39,9 +39,14 @@ if TYPE_CHECKING:
 
 _OF_JOB = sa.bindparam("job_key", type_=Key)
 _STATE = constant(
-    sa.select(jobs.c.status, jobs.c.purged_at, jobs.c.job_key, jobs.c.run_count, jobs.c.error).where(
-        jobs.c.job_id == sa.bindparam("job_id")
-    )
+    sa.select(
+        jobs.c.status,
+        jobs.c.purged_at,
+        jobs.c.job_key,
+        jobs.c.run_count,
+        jobs.c.error,
+        jobs.c.function_hash,
+    ).where(jobs.c.job_id == sa.bindparam("job_id"))
 )
 _FOUND = constant(
     sa.select(jobs.c.job_key, jobs.c.job_id, jobs.c.status, jobs.c.function_hash).where(
@@ -105,6 +110,7 @@ def job_state(store: Store, job_id: str) -> JobState | None:
         status=_status(row.status, row.purged_at),
         run_count=row.run_count,
         error=row.error,
+        function_hash=row.function_hash,
     )
 
 
@@ -163,6 +169,7 @@ def _job(row: Any) -> Job:
         context=row["context"],
         python=row["python"],
         error=row["error"],
+        function_hash=row["function_hash"],
         submitted_by=row["submitted_by"],
         created_at=row["created_at"],
         started_at=row["started_at"],
@@ -197,19 +204,27 @@ def cancel(store: Store, job_id: str) -> bool:
 
 
 @retried
-def purge(store: Store, job_id: str, *, durable: bool = True) -> Purged:
+def purge(store: Store, job_id: str) -> Purged:
     """Remove a job's tasks, inputs, results and console lines; its row stays and says so.
 
     Raises:
         JobNotFoundError: The store does not know the id.
     """
-    with store.write(durable=durable) as connection:
+    with store.write() as connection:
         job = _found(connection, store, job_id)
         if not RxRemoteJobStatus(job.status).is_final:
             end_open_job(connection, store, job.job_key, RxRemoteJobStatus.CANCELED, None)
         purged = _purge(connection, job)
     large.drop(store, job_id)
     return purged
+
+
+@retried
+def purge_ended(store: Store, job: JobState) -> None:
+    """Remove what an ended job has stored; not durable: after a loss of power its results are simply still there."""
+    with store.write(durable=False) as connection:
+        _purge(connection, job)
+    large.drop(store, job.job_id)
 
 
 def _found(connection: Connection, store: Store, job_id: str) -> Any:

@@ -52,6 +52,7 @@ class Dispatcher:
         self.downloads = Downloads(poller, reporter, jobs)
         self._returns: list[Dispatch] = []  # tasks whose child died, on their way back to the queue
         self.look_due = 0.0
+        self._has_others = False  # whether more than one job was found by the last look
         self.draining = False
 
     # ------------------------------------------------------------------------------------------- looking
@@ -64,6 +65,7 @@ class Dispatcher:
             key for key, job in self._jobs.items() if job.children and now - job.begun_at <= _QUANTUM_SECONDS
         }
         found = {job.job_key: job for job in schedule.in_order(self._poller.look(), fresh)}
+        self._has_others = len(found) > 1
         for job_key in self._jobs.keys() - found.keys():
             if not self._reporter.ends_task_of(job_key):
                 self.drop(job_key)
@@ -231,7 +233,8 @@ class Dispatcher:
             self._forget_socket(child)
             child.retire()
             self._standby.put_off()
-        self.look_due = 0.0
+        if self._has_others:  # they may have its children
+            self.look_due = 0.0
 
     def drop(self, job_key: int, *, is_overdue: bool = False) -> None:
         """Stop a job's children at once: it has ended, its time is up, or it must not go on here."""

@@ -95,13 +95,13 @@ class Supervisor:
 
     def _wait(self) -> tuple[bool, set[Any]]:
         """Wait for something to happen; return whether the store has changed, and whose sockets have something."""
-        hints = [
-            number for number in self._wakeup.filenos() if number < _SELECTABLE
-        ]  # else there are the looks
+        hint = self._wakeup.fileno()
+        heard: list[Any] = [self._selector]
+        if hint is not None and hint < _SELECTABLE:  # else there are the looks
+            heard.append(hint)
         # The selector itself rounds up to milliseconds.
-        heard: list[Any] = [self._selector, *hints]
         some, _, _ = select.select(heard, [], [], self._timeout())
-        if not {*hints}.isdisjoint(some):
+        if hint in some:
             self._wakeup.drain()
         speakers = {key.fileobj for key, _ in self._selector.select(0)} if self._selector in some else set()
         if self._signals[0] in speakers:
@@ -123,7 +123,7 @@ class Supervisor:
         if look_in is not None:
             return look_in
         if now - self._last_work < 1 or any(child.stopping for child in self._pool.children.values()):
-            return _BUSY_HINTED_SECONDS if self._wakeup.filenos() else _BUSY_SECONDS
+            return _BUSY_SECONDS if self._wakeup.fileno() is None else _BUSY_HINTED_SECONDS
         return max(0.0, min(LOOK_SECONDS, self._dispatcher.look_due - now, self._poller.heartbeat_in))
 
     def _hear(self, speakers: Collection[Any]) -> None:

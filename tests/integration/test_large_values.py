@@ -106,7 +106,7 @@ def test_a_store_of_two_names(store, store_path, folder, tmp_path):
     other = connect(str(link))
     assert len(tasks.task_inputs(other, key, [0, 1])) == 2
     wakeup = other.wakeup()
-    assert wakeup.filenos()
+    assert wakeup.fileno() is not None
     wakeup.close()
     large_key(other, "through-the-link")
     assert {name.split("/")[0] for name in files(folder)} == {"j", "through-the-link"}

@@ -253,13 +253,13 @@ def test_descriptor_of_a_lost_connection_is_a_new_childs(server_url):
     """A worker's connection is lost, and a child's socket gets its number at once: the worker listens to it."""
     with closing(connect(server_url)) as store, taking_turns(store) as supervisor:
         supervisor._turn()
-        (watched,) = supervisor._wakeup.filenos()
+        watched = supervisor._wakeup.fileno()
         other = connect(server_url)
         listening = "FROM pg_stat_activity WHERE datname = current_database() AND query = 'LISTEN rxsql'"
         assert scalar(other, f"SELECT COUNT(pg_terminate_backend(pid)) {listening}") == 1
         wait_until(lambda: scalar(other, f"SELECT COUNT(*) {listening}") == 0)
         other.close()
-        wait_until(lambda: (supervisor._wait(), supervisor._wakeup.filenos())[1] == [])
+        wait_until(lambda: (supervisor._wait(), supervisor._wakeup.fileno())[1] is None)
         if (null := os.open(os.devnull, os.O_RDONLY)) != watched:
             os.dup2(null, watched)
             os.close(null)

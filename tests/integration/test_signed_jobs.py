@@ -26,6 +26,7 @@ from rxsql.errors import (
     WorkerStartError,
 )
 from rxsql.payload import Keyring, signing
+from rxsql.settings import Settings
 from rxsql.store.engine import Store
 
 KEY, OTHER = "a-key-that-is-long-enough", "another-key-that-is-long"
@@ -449,7 +450,9 @@ def test_refused_exception_of_a_waiting_call(scene):
         body=payload.dump(Bomb(scene.exploded)),
     )
     with pytest.raises(JobFailedError, match="ZeroDivisionError") as caught:
-        client.take_results(job, wait_for(scene.store, job.job_id), auto_cleanup=False)
+        client.take_results(
+            job, wait_for(scene.store, job.job_id), Settings.from_environment(), auto_cleanup=False
+        )
     assert isinstance(caught.value.__cause__, SignatureError)
     assert not scene.exploded.exists()
 

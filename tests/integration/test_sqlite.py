@@ -204,9 +204,9 @@ def test_a_store_that_cannot_be_read_is_worth_a_look(store_path, store):
 
 def test_wakeup_without_inotify_polls(store_path, store, monkeypatch):
     """Where the platform has no watch, a change is seen all the same."""
-    monkeypatch.setattr(filewakeup, "_watches", lambda _log: [])
+    monkeypatch.setattr(filewakeup, "_watch", lambda: None)
     wakeup = store.wakeup()
-    assert wakeup.filenos() == []
+    assert wakeup.fileno() is None
     thread = threading.Thread(target=lambda: _submit_elsewhere(store_path))
     thread.start()
     assert wakeup.wait(10) is True
@@ -229,6 +229,14 @@ def writer(store, store_path):
     other.execute("PRAGMA cache_size = 1")
     yield other
     other.close()
+
+
+def watching(store: Store) -> Wakeup:
+    """Return a wake-up that is asked for its descriptor, as by those who wait for other things, too."""
+    wakeup = store.wakeup()
+    wakeup.fileno()
+    wakeup.drain()
+    return wakeup
 
 
 def begin_to_write(writer: sqlite3.Connection) -> None:
@@ -257,18 +265,18 @@ def test_a_wait_looks_where_nobody_knocks(store, writer, clock, monkeypatch):
 
 def is_told(wakeup: Wakeup) -> bool:
     """Whether something woke who waits, within no time at all."""
-    return bool(select.select(wakeup.filenos(), [], [], 0)[0])
+    return bool(select.select([wakeup.fileno()], [], [], 0)[0])
 
 
 def test_news_are_told_of_with_their_commit(store, store_path, writer):
     """No look is needed to find them; what is written before the commit wakes who watches once."""
-    wakeup = store.wakeup()
-    wakeup.drain()
+    wakeup = watching(store)
     assert not is_told(wakeup)
     begin_to_write(writer)
     assert is_told(wakeup)
     wakeup.drain()
     assert not wakeup.changed()
+    assert not is_told(wakeup)
     writer.execute("INSERT INTO much VALUES (zeroblob(100000))")
     assert not is_told(wakeup)
     writer.execute("ROLLBACK")
@@ -285,7 +293,6 @@ def test_news_are_told_of_with_their_commit(store, store_path, writer):
 def test_what_is_no_news_wakes_nobody(store, store_path):
     """Neither a transaction that nobody waits for, nor one that is taken back."""
     wakeup = store.wakeup()
-    knocks, _writes = wakeup._watches
     with closing(connect(str(store_path))) as other:
         submit(other)
         wakeup.drain()
@@ -295,8 +302,32 @@ def test_what_is_no_news_wakes_nobody(store, store_path):
             raise ZeroDivisionError
         with other.write() as connection:
             connection.exec_driver_sql("UPDATE schema_version SET version = version")
+    assert select.select([wakeup._watch], [], [], 0)[0] == []
     assert wakeup.wait(0) is True
-    assert select.select([knocks], [], [], 0)[0] == []
+    wakeup.close()
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_a_knock_without_a_commit_ends_no_wait(store, store_path, clock, monkeypatch, before):
+    """Somebody may open the log to copy it: that wakes once, and the wait goes on."""
+    wakeup = store.wakeup()
+    if before:
+        filelog.knock(filelog.log_of(store_path))
+    selected = 0
+    real = select.select
+
+    def select_at_once(read, write, error, seconds):
+        nonlocal selected
+        selected += 1
+        if selected == 1:
+            filelog.knock(filelog.log_of(store_path))
+        found = real(read, write, error, 0)
+        clock[0] += 0 if found[0] else seconds
+        return found
+
+    monkeypatch.setattr(filewakeup.select, "select", select_at_once)
+    assert wakeup.wait(1) is False
+    assert 10 <= selected <= 12
     wakeup.close()
 
 
@@ -313,8 +344,7 @@ def test_to_tell_of_a_commit_ends_no_lock(store, store_path):
 
 def test_a_hint_is_followed_until_its_commit_is_seen(store, writer, clock):
     """However long the disk takes: the looks get rarer, and end soon after the commit."""
-    wakeup = store.wakeup()
-    wakeup.drain()
+    wakeup = watching(store)
     assert wakeup.look_in is None
     begin_to_write(writer)
     wakeup.drain()
@@ -337,7 +367,7 @@ def test_a_hint_is_followed_until_its_commit_is_seen(store, writer, clock):
 
 def test_what_is_never_committed_is_not_followed_for_ever(store, writer, clock):
     """Its writer took it back, or died."""
-    wakeup = store.wakeup()
+    wakeup = watching(store)
     begin_to_write(writer)
     wakeup.drain()
     writer.execute("ROLLBACK")
@@ -350,8 +380,7 @@ def test_what_is_never_committed_is_not_followed_for_ever(store, writer, clock):
 
 def test_own_writing_is_no_hint(store, writer):
     """Also when some of it changed nothing, and so left no trace in the log."""
-    wakeup = store.wakeup()
-    wakeup.drain()
+    wakeup = watching(store)
     submit(store, "own")
     wakeup.drain()
     assert wakeup.look_in is None
@@ -369,7 +398,7 @@ def test_own_writing_is_no_hint(store, writer):
 def test_looks_without_a_hint(store, writer, clock, monkeypatch, is_deaf):
     """Where own writing was heard, others' is too, and the looks are rare; on some file systems neither is."""
     if is_deaf:
-        monkeypatch.setattr(filewakeup.FileWakeup, "_read_watches", lambda _self: [])
+        monkeypatch.setattr(filewakeup.FileWakeup, "_heard", lambda _self: b"")
     wakeup = store.wakeup()
     submit(store, "own")
     wakeup.drain()

@@ -55,7 +55,9 @@ class StoreAlone:
         while done < len(bodies):
             done += self.complete(job_key, _BATCH)
         outcomes = outputs.fetch_outcomes(self._store, job_key, after=-1, limit=len(bodies))
-        jobs.purge(self._store, job_id, durable=False)
+        state = jobs.job_state(self._store, job_id)
+        assert state is not None
+        jobs.purge_ended(self._store, state)
         return [outcome.value for outcome in outcomes]
 
     def submit(self, bodies: Sequence[bytes]) -> tuple[str, int]:
@@ -100,7 +102,7 @@ class StoreAlone:
 
     def purge(self, job_id: str) -> None:
         """Remove a job, whatever is left of it."""
-        jobs.purge(self._store, job_id, durable=False)
+        jobs.purge(self._store, job_id)
 
     def stop(self) -> None:
         """Take the worker off the list."""

@@ -26,6 +26,8 @@ _FIRST_POLL, _POLL_PAUSE, _POLL_GROWTH = 0.0002, 0.005, 1.25  # where the system
 _HINT_SECONDS = 60.0  # after which what was written is taken for undone
 _DOUBT_SECONDS = 0.01  # for which one who wrote may have another commit under way than the one that is seen
 _EVENTS_BYTES = 65536
+_WRITE, _KNOCK = 0x02, 0x10  # inotify's MODIFY and CLOSE_NOWRITE
+_EVENT_BYTES, _MASK_AT = 16, 4
 
 
 class FileWakeup:
@@ -42,12 +44,27 @@ class FileWakeup:
         self._hinted_at: float | None = None  # when somebody else wrote
         self._has_knocked = False  # whether that was one who knocks
         self._seen_since = False  # whether a commit was seen after that
+        self._log = log_of(path)
+        self._heeded = 0
         self.changed()  # opens the store, so that the log is there to be watched
-        self._watches = _watches(log_of(path))
+        self._watch = _watch()
+        self._heed(_KNOCK)
 
-    def filenos(self) -> list[int]:
-        """Return the inotify descriptors: of knocks, and while no commit is awaited, of writes."""
-        return [watch.fileno() for watch in self._watches[: 1 if self._is_awaited else 2]]
+    def fileno(self) -> int | None:
+        """Return the inotify descriptor: for knocks, and while no commit is awaited, for writes."""
+        self._heed(_KNOCK if self._is_awaited else _KNOCK | _WRITE)
+        return None if self._watch is None else self._watch.fileno()
+
+    def _heed(self, events: int) -> None:
+        """Be woken by these from now on."""
+        if self._watch is not None and events != self._heeded:
+            try:
+                # SQLite removes the log with its last connection; the caller's connection keeps it in place.
+                self._watch.add_watch(self._log, events)
+                self._heeded = events
+            except OSError:  # no watches left, or a file system without them: the poll still works
+                self.end()
+                self._watch = None
 
     def changed(self) -> bool:
         """Whether somebody else has committed since the last call.
@@ -55,7 +72,7 @@ class FileWakeup:
         `data_version` counts the commits of other connections. A process with one thread has one connection in
         use, so its own commits are none of them.
         """
-        if self._is_awaited and True in self._read_watches():  # of the commit that may be seen now
+        if self._is_awaited and self._heard():  # of the commit that may be seen now
             self._own_writes = self._connections.writes
         try:
             connection = self._connections.take()
@@ -92,21 +109,24 @@ class FileWakeup:
     def wait(self, seconds: float) -> bool:
         """Wait for somebody else's commit, at most `seconds`: for a knock, or for a look at growing intervals."""
         end = time.monotonic() + seconds
+        self._heed(_KNOCK)
         self.drain()
         pause = self._first_pause()
         while not self.changed():
             left = end - time.monotonic()
             if left <= 0:
                 return False
-            if not self._watches:
+            if self._watch is None:
                 time.sleep(min(left, pause))
                 pause = min(_POLL_PAUSE, pause * _POLL_GROWTH)
-            elif not select.select(self._watches[:1], [], [], min(left, pause))[0]:
+            elif select.select([self._watch], [], [], min(left, pause))[0]:
+                self.drain()
+            else:
                 pause = min(_LONGEST_PAUSE, pause * _PAUSE_GROWTH)
         return True
 
     def _first_pause(self) -> float:
-        if not self._watches:
+        if self._watch is None:
             return _FIRST_POLL
         is_deaf = (
             self._own_knocks != self._connections.knocks
@@ -114,50 +134,41 @@ class FileWakeup:
         return _FIRST_PAUSE if is_deaf else _LONGEST_PAUSE
 
     def drain(self) -> None:
-        """Make the descriptors unreadable until somebody writes again, and note when somebody else has."""
-        heard = self._read_watches()
-        if True not in heard:
+        """Make the descriptor unreadable until somebody writes again, and note when somebody else has."""
+        heard = self._heard()
+        if not heard:
             return
         if self._own_writes == self._connections.writes:
-            self._hinted_at, self._seen_since, self._has_knocked = time.monotonic(), False, heard[0]
+            self._hinted_at, self._seen_since, self._has_knocked = time.monotonic(), False, _KNOCK in heard
         self._own_writes = self._connections.writes
-        if heard[0]:
+        if _KNOCK in heard:
             self._own_knocks = self._connections.knocks
 
-    def _read_watches(self) -> list[bool]:
-        return [_read(watch) for watch in self._watches]
+    def _heard(self) -> bytes:
+        """Return what has come since, a byte an event."""
+        try:
+            return (
+                os.read(self._watch.fileno(), _EVENTS_BYTES)[_MASK_AT::_EVENT_BYTES] if self._watch else b""
+            )
+        except BlockingIOError:
+            return b""
 
     def close(self) -> None:
         """Keep the watch for the next one who waits: the kernel takes a millisecond to end one."""
         self._idle.append(self)
 
     def end(self) -> None:
-        """Give the watches back."""
-        for watch in self._watches:
-            watch.close()
+        """Give the watch back."""
+        if self._watch is not None:
+            self._watch.close()
 
 
-def _watches(log: str) -> list[Any]:
-    """Return a watch for knocks and one for writes, or none where the system has none."""
+def _watch() -> Any:
     if not sys.platform.startswith("linux"):
-        return []
-    from inotify_simple import INotify, flags  # noqa: PLC0415 - Linux only
+        return None
+    from inotify_simple import INotify  # noqa: PLC0415 - Linux only
 
-    made: list[Any] = []
     try:
-        for event in (flags.CLOSE_NOWRITE, flags.MODIFY):
-            made.append(INotify(nonblocking=True))
-            # SQLite removes the log with its last connection; the caller's connection keeps it in place.
-            made[-1].add_watch(log, event)
-    except OSError:  # no watches left, or a file system without them: the poll still works
-        for watch in made:
-            watch.close()
-        return []
-    return made
-
-
-def _read(watch: Any) -> bool:
-    try:
-        return bool(os.read(watch.fileno(), _EVENTS_BYTES))
-    except BlockingIOError:
-        return False
+        return INotify(nonblocking=True)
+    except OSError:  # none left: the poll still works
+        return None

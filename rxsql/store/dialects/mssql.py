@@ -175,9 +175,9 @@ class PollWakeup:
         self._interval = _SHORTEST_POLL
         self._due = 0.0
 
-    def filenos(self) -> list[int]:
-        """Return none: there is nothing to watch."""
-        return []
+    def fileno(self) -> int | None:
+        """Return None: there is nothing to watch."""
+        return None
 
     def drain(self) -> None:
         """Note that there was something: the next looks follow shortly."""

@@ -178,14 +178,14 @@ class NotifyWakeup:
         self._connection.exec_driver_sql("LISTEN rxsql")
         self._raw = self._connection.connection.driver_connection
 
-    def filenos(self) -> list[int]:
+    def fileno(self) -> int | None:
         """Return the connection's descriptor."""
         import psycopg  # noqa: PLC0415
 
         try:
-            return [] if self._raw is None else [self._raw.fileno()]
+            return None if self._raw is None else self._raw.fileno()
         except psycopg.Error:  # it was lost, which `changed` finds out
-            return []
+            return None
 
     def drain(self) -> None:
         """Nothing to do: `changed` reads what has come."""
