@@ -75,8 +75,11 @@ class Dialect(Protocol):
     def reader(self, engine: Engine) -> Lender:
         """Return what lends a connection without a transaction."""
 
-    def writer(self, engine: Engine, *, durable: bool) -> Lender:
-        """Return what lends a connection in a short write transaction, which waits for the disk or need not."""
+    def writer(self, engine: Engine, *, durable: bool, early: bool = False) -> Lender:
+        """Return what lends a connection in a short write transaction, which waits for the disk or need not.
+
+        Where it can, this is with `early` after the commit, which others see before.
+        """
 
     def insert_many(
         self, connection: Connection, statement: sa.TextClause, rows: Sequence[Mapping[str, Any]]
@@ -158,6 +161,7 @@ class Store:
         self._engine = dialect.engine()
         self._reader = dialect.reader(self._engine)
         self._durable_writer = dialect.writer(self._engine, durable=True)
+        self._early_writer = dialect.writer(self._engine, durable=True, early=True)
         self._fast_writer = dialect.writer(self._engine, durable=False)
         self._driver = self._engine.dialect.loaded_dbapi
         self._sender = secrets.token_hex(8)
@@ -182,6 +186,10 @@ class Store:
         """
         lend = self._durable_writer if durable else self._fast_writer
         return Translated(self.dialect, self._driver, lend)
+
+    def write_early(self) -> Translated:
+        """Write likewise what others may begin with before a loss of power could not undo it; at the end it cannot."""
+        return Translated(self.dialect, self._driver, self._early_writer)
 
     def sql(self, name: str) -> sa.TextClause:
         """Return a statement of this dialect by its file's name."""

@@ -90,7 +90,8 @@ def _insert(
     inputs: Sequence[tuple[int, bytes | memoryview | str | None]],
     inline_bytes: int,
 ) -> int:
-    with store.write() as connection:
+    # Nobody misses a job that is lost with the call that was submitting it.
+    with store.write_early() as connection:
         function_hash = _hash(job)
         if job.function:
             connection.execute(

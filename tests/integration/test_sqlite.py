@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import select
 import sqlite3
 import subprocess
@@ -18,9 +20,9 @@ from support import submit
 from turns import supervisor, turn_until
 
 from rxsql.client import waiting, watch
-from rxsql.errors import SchemaVersionError, StoreError, StoreLockedError
+from rxsql.errors import JobExistsError, SchemaVersionError, StoreError, StoreLockedError
 from rxsql.store import install, jobs, tasks
-from rxsql.store.dialects import filelog, filewakeup, sqlite
+from rxsql.store.dialects import direct, filelog, filewakeup, sqlite
 from rxsql.store.engine import Store, connect, dialect_for, open_store
 
 if TYPE_CHECKING:
@@ -166,11 +168,62 @@ def test_synchronous_is_full_for_what_must_last_and_normal_for_claims(store):
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
 
 
-def test_synchronous_normal_is_an_option_of_the_url(tmp_path):
+@pytest.fixture
+def syncs(monkeypatch):
+    """What is to be called before each sync of a log, and how many there were."""
+    done = []
+
+    def sync(log, *, is_new):
+        for look in looks:
+            look()
+        done.append(is_new)
+        real(log, is_new=is_new)
+
+    looks, real = [], filelog.sync
+    monkeypatch.setattr(direct, "sync", sync)
+    return looks, done
+
+
+def test_a_submission_is_synced_when_others_see_it_already(store, store_path, syncs):
+    """A worker may begin with it at once; who submits hears of it when it would survive a loss of power."""
+    looks, done = syncs
+    seen = []
+    with closing(connect(str(store_path))) as other:
+        looks.append(lambda: seen.append(jobs.job_status(other, "j")))
+        submit(store)
+        assert seen == ["queued"]
+        submit(store, "another")
+    assert done == [True, False]  # with the folder, once: the log may be new
+
+
+def test_a_submission_that_cannot_be_synced(store, monkeypatch):
+    """The call fails: it cannot promise that the job would survive."""
+
+    def refuse(_log, *, is_new):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(direct, "sync", refuse)
+    with pytest.raises(StoreError, match="its log cannot be synced \\(Input/output error\\)"):
+        submit(store)
+
+
+def test_a_submission_that_fails_is_not_synced(store, syncs):
+    """Nothing was written."""
+    _, done = syncs
+    submit(store)
+    with pytest.raises(JobExistsError):
+        submit(store)
+    assert len(done) == 1
+
+
+def test_synchronous_normal_is_an_option_of_the_url(tmp_path, monkeypatch):
     """synchronous=normal in the URL holds for all writes, and travels with the store's URL to its worker."""
     store = connect(f"sqlite:///{tmp_path}/jobs.db?synchronous=normal")
     with store.write() as connection:
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 1
+    monkeypatch.delattr(direct, "sync")
+    install.install(store)
+    submit(store)
     assert store.url.endswith("?synchronous=normal")
     store.close()
 

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
 from sqlalchemy.engine import Connection
 
-from rxsql.store.dialects.filelog import knock
+from rxsql.store.dialects.filelog import knock, sync
 from rxsql.store.tables import CONSTANT
 
 if TYPE_CHECKING:
@@ -195,6 +195,7 @@ class Connections:
         self._engine = engine
         self._durable = durable
         self._log = log
+        self._has_synced = False
         self._idle: list[DirectConnection] = []
         self.writes = self.knocks = 0
 
@@ -213,10 +214,21 @@ class Connections:
         """Lend a connection without a transaction."""
         return Reading(self)
 
-    def write(self, *, durable: bool) -> Writing:
+    def write(self, *, durable: bool, early: bool) -> Writing:
         """Lend a connection in a write transaction, and commit it; synced where it is to be durable."""
         # A claim lost with the power leaves a queued task and a dead worker, so it needs no sync of its own.
-        return Writing(self, self._durable if durable else "NORMAL")
+        if not durable or self._durable == "NORMAL":
+            return Writing(self, "NORMAL")
+        return Writing(self, "NORMAL", syncs=True) if early else Writing(self, self._durable)
+
+    def sync(self) -> None:
+        """Have the disk take what was committed."""
+        try:
+            sync(self._log, is_new=not self._has_synced)
+        except OSError as error:
+            said = sqlite3.OperationalError(f"disk I/O error: its log cannot be synced ({error.strerror})")
+            raise _wrapped("COMMIT", said) from error
+        self._has_synced = True
 
     def knock(self) -> None:
         """Tell others of a commit."""
@@ -251,12 +263,13 @@ class Reading:
 class Writing(Reading):
     """Lends a connection in a write transaction, which is committed where nothing is raised."""
 
-    __slots__ = ("_changes", "_synchronous")
+    __slots__ = ("_changes", "_synchronous", "_syncs")
     _changes: int
 
-    def __init__(self, connections: Connections, synchronous: str) -> None:
+    def __init__(self, connections: Connections, synchronous: str, *, syncs: bool = False) -> None:
         super().__init__(connections)
         self._synchronous = synchronous
+        self._syncs = syncs  # after the commit, which others see at once
 
     def __enter__(self) -> DirectConnection:
         connection = super().__enter__()
@@ -276,5 +289,7 @@ class Writing(Reading):
                 self._connection.make_last()
                 if self._connection.is_news:
                     self._connections.knock()
+                if self._syncs:
+                    self._connections.sync()
         finally:
             super().__exit__()

@@ -69,7 +69,7 @@ class StoreDialect:
         """Return what lends a connection for reading."""
         return engine.connect
 
-    def writer(self, engine: Engine, *, durable: bool) -> Lender:  # noqa: ARG002 - the server decides
+    def writer(self, engine: Engine, *, durable: bool, early: bool = False) -> Lender:  # noqa: ARG002 - the server decides
         """Return what lends a connection in a write transaction."""
         return engine.execution_options(isolation_level="READ COMMITTED").begin
 

@@ -96,7 +96,7 @@ class StoreDialect:
         """Return what lends a connection for reading."""
         return engine.connect
 
-    def writer(self, engine: Engine, *, durable: bool) -> Lender:
+    def writer(self, engine: Engine, *, durable: bool, early: bool = False) -> Lender:  # noqa: ARG002 - others see it late
         """Return what lends a connection in a write transaction."""
         return engine.execution_options(
             isolation_level="READ COMMITTED", rxsql_begin="durable" if durable else "fast"

@@ -119,9 +119,9 @@ class StoreDialect:
         """Return what lends a connection for reading; there is no transaction."""
         return self._connections_of(engine).read
 
-    def writer(self, engine: Engine, *, durable: bool) -> Lender:
+    def writer(self, engine: Engine, *, durable: bool, early: bool = False) -> Lender:
         """Return what lends a connection that has the write lock."""
-        return partial(self._connections_of(engine).write, durable=durable)
+        return partial(self._connections_of(engine).write, durable=durable, early=early)
 
     def _connections_of(self, engine: Engine) -> Connections:
         if self._connections is None:
