@@ -117,7 +117,7 @@ class Dispatcher:
                 job.backlog.clear()
                 self._leave(job_key)
         if not self.draining:
-            self._standby.fill(at_work=bool(self._jobs))
+            self._standby.fill()
 
     def _claim(self, job: ActiveJob) -> None:
         wanted = job.wanted

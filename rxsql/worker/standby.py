@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rxsql.worker.pool import Pool
 
-_IDLE, _AT_WORK = 4, 2  # children; to fork one takes time that runs could have
+_WANTED = 4  # children
 _APART_SECONDS = 0.02
 
 
 class Standby:
-    """Forks children ahead of need, but not while another starts or ends.
+    """Forks children ahead of need: one after the other, and not while another starts or ends.
 
     Two of these at once would take the processors from whoever waits for a job.
     """
@@ -30,8 +30,9 @@ class Standby:
         """Fork again: that child has ended."""
         self._due = 0.0
 
-    def fill(self, *, at_work: bool) -> None:
-        """Fork what is missing, when it is time."""
-        if time.monotonic() >= self._due:
-            for _ in range((_AT_WORK if at_work else _IDLE) - len(self._pool.standby())):
-                self._pool.start()
+    def fill(self) -> None:
+        """Fork one that is missing, when it is time; at once where the next job would wait for it."""
+        there = len(self._pool.standby())
+        if there == 0 or (there < _WANTED and time.monotonic() >= self._due):
+            self._pool.start()
+            self.put_off()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -14,6 +15,7 @@ from turns import supervisor, turn_until
 from rxsql import payload
 from rxsql.payload import PYTHON
 from rxsql.store.engine import Store
+from rxsql.worker import standby
 from rxsql.worker.supervisor import Supervisor
 
 __all__ = ["supervisor"]
@@ -81,7 +83,7 @@ def test_no_child_loads_a_job_that_others_may_claim(
 def test_no_child_is_forked_while_one_ends(store: Store, supervisor: Supervisor) -> None:
     """Both at once would take the processors from whoever waits for a job; the next is forked when it has ended."""
     pool = supervisor._pool
-    turn_until(supervisor, pool.standby)
+    turn_until(supervisor, lambda: len(pool.standby()) == standby._WANTED)
     before = set(pool.children)
     submit_one(store)
     turn_until(supervisor, lambda: any(child.stopping for child in pool.children.values()))
@@ -89,3 +91,26 @@ def test_no_child_is_forked_while_one_ends(store: Store, supervisor: Supervisor)
     turn_until(supervisor, lambda: set(pool.children) - before)
     assert len(before - set(pool.children)) == 1
     assert len(pool.standby()) == len(before)
+
+
+@pytest.mark.parametrize("any_url", ["sqlite"], indirect=True)
+def test_children_are_forked_one_after_the_other(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Several at once would do the same; only where none is left, the next job would wait for one."""
+    now = [time.monotonic()]
+    monkeypatch.setattr(standby.time, "monotonic", lambda: now[0])
+    pool, keeper = supervisor._pool, standby.Standby(supervisor._pool)
+    keeper.fill()
+    keeper.fill()
+    assert len(pool.standby()) == 1
+    now[0] += standby._APART_SECONDS
+    keeper.fill()
+    assert len(pool.standby()) == 2
+    for child in pool.standby():
+        child.job_key = 1
+    keeper.fill()
+    assert len(pool.standby()) == 1
+    keeper.put_off()
+    keeper.fill()
+    assert len(pool.standby()) == 1
