@@ -80,10 +80,13 @@ def test_no_child_loads_a_job_that_others_may_claim(
 
 
 @ANY
-def test_no_child_is_forked_while_one_ends(store: Store, supervisor: Supervisor) -> None:
+def test_no_child_is_forked_while_one_ends(
+    store: Store, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Both at once would take the processors from whoever waits for a job; the next is forked when it has ended."""
     pool = supervisor._pool
     turn_until(supervisor, lambda: len(pool.standby()) == standby._WANTED)
+    monkeypatch.setattr(standby, "_APART_SECONDS", 60.0)  # however slow the store is
     before = set(pool.children)
     submit_one(store)
     turn_until(supervisor, lambda: any(child.stopping for child in pool.children.values()))
