@@ -42,10 +42,15 @@ def sync(log: str, *, is_new: bool) -> None:
     """
     _sync(log, os.O_RDWR, _SYNC_DATA)  # open for writing: to close it is no knock then
     if is_new:
-        _sync(str(Path(log).parent), os.O_RDONLY, os.fsync)
+        sync_folder(Path(log).parent)
 
 
-def _sync(path: str, flags: int, how: Callable[[int], None]) -> None:
+def sync_folder(folder: Path) -> None:
+    """Have the disk take which files there are in a folder."""
+    _sync(folder, os.O_RDONLY | os.O_DIRECTORY, os.fsync)
+
+
+def _sync(path: Path | str, flags: int, how: Callable[[int], None]) -> None:
     fd = os.open(path, flags)
     try:
         how(fd)

@@ -144,7 +144,7 @@ class StoreDialect:
             raise sa.exc.DBAPIError(statement.text, None, error) from error
 
     def notify(self, connection: Connection, _statement: sa.TextClause, _own: str) -> None:
-        """Have a knock at the log follow the commit; who changed nothing tells of nothing."""
+        """Have a knock at the log follow the commit."""
         cast("DirectConnection", connection).is_news = True
 
     def wakeup(self, engine: Engine, _own: str) -> FileWakeup:

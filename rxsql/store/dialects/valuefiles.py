@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from rxsql.errors import StoreError
 from rxsql.sections import Descriptor, Section, write_all
+from rxsql.store.dialects.filelog import sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -58,7 +59,7 @@ class ValueFiles:
         try:
             self._make_folders(path.parent)
             places = self._write(path, bodies)
-            _sync(path.parent)
+            sync_folder(path.parent)
         except OSError as error:
             self.remove(name)
             raise self._refused(error) from error
@@ -90,7 +91,7 @@ class ValueFiles:
             with suppress(FileExistsError):
                 path.mkdir(0o700)
                 path.chmod(mode | (mode & 0o444) >> 2)
-                _sync(path.parent)
+                sync_folder(path.parent)
 
     def _refused(self, error: OSError) -> StoreError:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -155,11 +156,3 @@ class ValueFiles:
         with suppress(OSError), os.scandir(self.folder) as entries:
             return [entry.name for entry in entries if entry.stat().st_mtime < latest]
         return []
-
-
-def _sync(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
