@@ -168,7 +168,7 @@ jobs = Table(
     CheckConstraint(STATUSES, name="ck_jobs_status"),
 )
 Index("ix_jobs_open", jobs.c.job_key, sqlite_where=OPEN)
-Index("ix_jobs_function_hash", jobs.c.function_hash)
+Index("ix_jobs_function_hash", jobs.c.function_hash, sqlite_where=jobs.c.purged_at.is_(None))
 
 workers = Table(
     "workers",

@@ -85,7 +85,8 @@ BEGIN
     );
     CREATE NONCLUSTERED INDEX ix_jobs_open ON rx.jobs (job_key) INCLUDE (python, num_tasks, status)
     WHERE status IN ('queued', 'running');
-    CREATE NONCLUSTERED INDEX ix_jobs_function_hash ON rx.jobs (function_hash);
+    -- Whether somebody still needs a function; purged jobs, of which there may be very many, do not.
+    CREATE NONCLUSTERED INDEX ix_jobs_function_hash ON rx.jobs (function_hash) WHERE purged_at IS NULL;
 END;
 GO
 

@@ -54,7 +54,8 @@ CREATE TABLE IF NOT EXISTS jobs (
 
 CREATE INDEX IF NOT EXISTS ix_jobs_open ON jobs (job_key) WHERE status IN ('queued', 'running');
 
-CREATE INDEX IF NOT EXISTS ix_jobs_function_hash ON jobs (function_hash);
+-- Whether somebody still needs a function; purged jobs, of which there may be very many, do not.
+CREATE INDEX IF NOT EXISTS ix_jobs_function_hash ON jobs (function_hash) WHERE purged_at IS NULL;
 
 CREATE TABLE IF NOT EXISTS workers (
     worker_key INTEGER NOT NULL,

@@ -280,6 +280,29 @@ def test_a_tasks_cost_does_not_grow_with_the_backlog(store: Store) -> None:
     assert _instructions(store, work(many)) <= 1.1 * _instructions(store, work(few))
 
 
+@pytest.mark.parametrize("any_url", ["sqlite"], indirect=True)
+def test_a_jobs_cost_does_not_grow_with_those_before(store: Store) -> None:
+    """A whole job takes SQLite as many instructions after 2,000 purged ones of its function as after 20."""
+    worker = register(store, "w")
+
+    def once(number: int) -> None:
+        key = submit(store, f"job-{number}", tasks=1)
+        tasks.open_jobs(store, worker, "3.11", limit=100)
+        (task,) = claim(store, worker, key, limit=1)
+        tasks.report(store, worker, ended(task))
+        state = jobs.job_state(store, f"job-{number}")
+        assert state is not None
+        assert len(outputs.fetch_outcomes(store, key, after=-1, limit=100)) == 1
+        jobs.purge_ended(store, state)
+
+    for number in range(20):
+        once(number)
+    few = _instructions(store, lambda: once(20))
+    for number in range(21, 2_000):
+        once(number)
+    assert _instructions(store, lambda: once(2_000)) <= 1.1 * few
+
+
 def _instructions(store: Store, work: Callable[[], None]) -> int:
     steps = 0
 
