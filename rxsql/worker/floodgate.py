@@ -8,11 +8,10 @@ from __future__ import annotations
 import os
 import signal
 import time
-from itertools import chain
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection
 
 CHECK_SECONDS = 0.1
 _HALT_BYTES = 128 * 2**20  # held by a child's files
@@ -31,13 +30,8 @@ class Floodgate:
 
     @property
     def timeout(self) -> float | None:
-        """Seconds until the next check; None when there is nothing to watch."""
-        return max(0.0, self._due - time.monotonic()) if self._files else None
-
-    @property
-    def fds(self) -> Iterator[int]:
-        """The files, of all children."""
-        return chain.from_iterable(self._files.values())
+        """Seconds within which the next check should be; None when there is nothing to watch."""
+        return CHECK_SECONDS if self._files else None
 
     def watch(self, pid: int, fds: Collection[int]) -> None:
         """Watch the files that a child's output goes to; they are this object's from now on."""

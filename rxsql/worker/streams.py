@@ -10,16 +10,16 @@ import ctypes
 import io
 import os
 import sys
-import tempfile
 import threading
 import time
 import weakref
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import cache
+from os import dup2, fstat
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from _typeshed import ReadableBuffer
 
@@ -134,21 +134,17 @@ class Streams:
         settle()
         self._redirect()
         self._mine = tuple(AdaptiveBuffer(number).new_text() for number in (1, 2))
-        self._install()
+        sys.stdout, sys.stderr = self._mine
+        sys.__stdout__, sys.__stderr__ = self._mine  # type: ignore[misc]
 
     def move_to(self, stdout_fd: int, stderr_fd: int) -> None:
         """Write into other files from now on, as a forked process does that found these streams made."""
         self._fds = (stdout_fd, stderr_fd)
         self._redirect()
-        self._install()
 
     def _redirect(self) -> None:
-        for number, fd in enumerate(self._fds, start=1):
-            os.dup2(fd, number)
-
-    def _install(self) -> None:
-        sys.stdout, sys.stderr = self._mine
-        sys.__stdout__, sys.__stderr__ = self._mine  # type: ignore[misc]
+        dup2(self._fds[0], 1)
+        dup2(self._fds[1], 2)
 
     def sizes(self) -> tuple[int, int]:
         """Flush everything, C's buffers included; return how much was written to each stream."""
@@ -164,22 +160,7 @@ class Streams:
         except OSError:  # the descriptor was closed or replaced under the stream
             self.restore()
         self._flush_c(None)
-        return os.fstat(self._fds[0]).st_size, os.fstat(self._fds[1]).st_size
-
-
-@contextmanager
-def lent() -> Iterator[Streams]:
-    """Have streams for a while, to be kept for processes that are forked later; then this one has its own back."""
-    own = sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__
-    copies = [(number, os.dup(number)) for number in (1, 2)]
-    with tempfile.TemporaryFile() as file:
-        try:
-            yield Streams(file.fileno(), file.fileno())
-        finally:
-            for number, copy in copies:
-                os.dup2(copy, number)
-                os.close(copy)
-            sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__ = own  # type: ignore[misc]
+        return fstat(self._fds[0]).st_size, fstat(self._fds[1]).st_size
 
 
 def settle() -> None:

@@ -23,6 +23,10 @@ import socket
 import sys
 import tempfile
 from contextlib import suppress
+
+# What a child calls is found by its bare name: each module that it looked into would be one more page to copy.
+from os import chdir, closerange, dup2, getppid, mkdir, setsid
+from threading import get_native_id
 from typing import TYPE_CHECKING, Any
 
 from rxsql import revoscalepy
@@ -31,17 +35,21 @@ from rxsql.worker.floodgate import Floodgate
 from rxsql.worker.folders import remove
 from rxsql.worker.giveway import give_way, keep_to, keep_to_half, processors_of
 from rxsql.worker.lastwords import LastWords
-from rxsql.worker.streams import Streams, lent
+from rxsql.worker.streams import Streams
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-_LIBC = ctypes.CDLL(None)  # loaded once for all children
+_IS_LINUX = sys.platform.startswith("linux")
+_prctl = ctypes.CDLL(None).prctl if _IS_LINUX else None
 _MAIN_THREAD: Any = threading.main_thread()
 # `signal` makes enumeration members of all that it is given and gives, for a thirtieth of what a child costs.
 _signal: Any = importlib.import_module("_signal")
+_set_handler, _mask_signals, _set_wakeup_fd = _signal.signal, _signal.pthread_sigmask, _signal.set_wakeup_fd
 _STOPPING = (int(signal.SIGINT), int(signal.SIGTERM))
+_UNBLOCK, _KILL = int(signal.SIG_UNBLOCK), int(signal.SIGKILL)
 _CHILD_ENDED, _DEFAULT = int(signal.SIGCHLD), int(signal.SIG_DFL)
+_FIRST_FD = 3  # after the standard streams
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -64,7 +72,7 @@ class Zygote:
         self._folders: dict[int, str] = {}  # by process id
         self._floodgate = Floodgate(_signal_group)
         self._root: str | None = None  # the folder in which all children have theirs
-        self._own_fds: frozenset[int] = frozenset()
+        self._last_fd = _FIRST_FD  # the highest that was ever open here
 
     def serve(self) -> None:
         """Do as told until the supervisor hangs up, then kill what is left."""
@@ -73,7 +81,7 @@ class Zygote:
             end.setblocking(False)
         signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        self._own_fds = _open_fds()
+        self._last_fd = _highest_open_fd()
         self._tell("ready")
         try:
             while True:
@@ -120,6 +128,7 @@ class Zygote:
                 self._floodgate.release(pid)
 
     def _fork(self, number: int, folder: str, fds: list[int]) -> None:
+        self._last_fd = max(self._last_fd, *fds)
         give_way()
         pid = os.fork()
         if pid == 0:
@@ -144,18 +153,20 @@ class Zygote:
         """
         code = 1
         try:
-            _MAIN_THREAD._native_id = threading.get_native_id()  # noqa: SLF001 - as the hook that is kept back
-            os.setsid()
-            signal.set_wakeup_fd(-1)
-            _signal.signal(_CHILD_ENDED, _DEFAULT)
-            _die_with(self._pid)
-            adopt_orphans()  # a daemon stays this child's for as long as it lives, and is the zygote's to end after
+            _MAIN_THREAD._native_id = get_native_id()  # noqa: SLF001 - as the hook that is kept back
+            setsid()
+            _set_wakeup_fd(-1)
+            _set_handler(_CHILD_ENDED, _DEFAULT)
+            if _prctl is not None:
+                _prctl(_PR_SET_PDEATHSIG, _KILL)
+                # A daemon stays this child's for as long as it lives, and is the zygote's to end after.
+                _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+            if getppid() != self._pid:  # it ended before we asked
+                os._exit(1)
             sock_fd, stdout_fd, stderr_fd, stacks_fd = fds
-            self._last_words.move_to(stacks_fd)
-            _signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
-            mine = (sock_fd, stdout_fd, stderr_fd, self._last_words.fd)
-            for fd in self._own_fds.union(self._floodgate.fds, (stacks_fd,)).difference(mine):
-                os.closerange(fd, fd + 1)  # which minds none that is closed
+            dup2(stacks_fd, self._last_words.fd, False)
+            _mask_signals(_UNBLOCK, _STOPPING)
+            self._close_all_but(sock_fd, stdout_fd, stderr_fd, self._last_words.fd)
             _enter(folder)
             os.environ["TMPDIR"] = tempfile.tempdir = folder
             self._streams.move_to(stdout_fd, stderr_fd)
@@ -173,6 +184,13 @@ class Zygote:
             sys.excepthook(*sys.exc_info())
         finally:
             os._exit(code)
+
+    def _close_all_but(self, *fds: int) -> None:
+        first = _FIRST_FD
+        for fd in sorted(fds):
+            closerange(first, fd)
+            first = fd + 1
+        closerange(first, self._last_fd + 1)
 
     def _reap(self) -> None:
         while True:
@@ -203,8 +221,8 @@ class Zygote:
 
 def adopt_orphans() -> None:
     """Make this process the parent of whatever its descendants leave behind, instead of process 1."""
-    if sys.platform.startswith("linux"):
-        _LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    if _prctl is not None:
+        _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
 def orphans(known: Collection[int]) -> list[int]:
@@ -228,23 +246,16 @@ def _signal_group(pid: int, number: int) -> None:
         return
 
 
-def _open_fds() -> frozenset[int]:
-    return frozenset(int(name) for name in os.listdir("/dev/fd")) - {0, 1, 2}
+def _highest_open_fd() -> int:
+    return max(map(int, os.listdir("/dev/fd")))
 
 
 def _enter(folder: str) -> None:
     try:
-        os.mkdir(folder, 0o700)
+        mkdir(folder, 0o700)
     except FileNotFoundError:  # somebody tidied up there
         os.makedirs(folder, 0o700)
-    os.chdir(folder)
-
-
-def _die_with(parent: int) -> None:
-    if sys.platform.startswith("linux"):
-        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it ended before we asked
-        os._exit(1)
+    chdir(folder)
 
 
 def main() -> None:
@@ -258,8 +269,8 @@ def main() -> None:
     adopt_orphans()
     revoscalepy.install()
     last_words = LastWords()
-    with lent() as streams:
-        child.rehearse(streams)
+    streams = Streams(os.dup(1), os.dup(2))  # the children's, which only have to write elsewhere
+    child.rehearse(streams)
     keep_to_half()
     if threading.active_count() > 1:  # a module's that was named to be imported
         forkhooks.restore()

@@ -14,7 +14,7 @@ import os, signal, socket, sys, tempfile
 from rxsql.worker import zygote
 from rxsql.worker.capture import new_file
 from rxsql.worker.lastwords import LastWords
-from rxsql.worker.streams import lent
+from rxsql.worker.streams import Streams
 
 me = os.getpid()
 leave = os._exit
@@ -30,7 +30,8 @@ def left(code):
     leave(code)
 
 zygote.child.serve = zygote.child.rehearse = lambda *_: None
-with lent() as streams, tempfile.TemporaryDirectory() as folder:
+streams = Streams(os.dup(1), os.dup(2))
+with tempfile.TemporaryDirectory() as folder:
     made = zygote.Zygote(control, streams, LastWords())
     if sys.argv[1] == "between its steps":
         zygote.give_way = interrupted
