@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rxsql.bench.statistics import Summary
 
 _UNMEASURED = "-"
+_MUCH = 0.02  # of the processors' time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +73,16 @@ def _peers_row(figure: Figure, name: str, summary: Summary) -> Row:
     return Row(figure=f"  {name}", value=number(summary.value), unit=figure.unit, spread=_spread(summary))
 
 
+def warning(measured: Measured) -> str:
+    """Return what to know before these figures are compared with another run's; "" where nothing is."""
+    if measured.stolen < _MUCH:
+        return ""
+    return (
+        f"The host of this machine gave {measured.stolen:.0%} of the processor time that was wanted to others. "
+        "Compare figures within this run; those of a quieter one will be better."
+    )
+
+
 def best_peer(figure: Figure, reached: dict[str, float]) -> str:
     """Return the peer that is the measure, else the one that came furthest; "" where none was measured.
 
@@ -114,7 +125,11 @@ def as_json(plan: Plan, measured: Measured) -> dict[str, Any]:
     return {
         "rxsql": version("rxsql"),
         "python": platform.python_version(),
-        "machine": {"system": platform.platform(), "processors": os.cpu_count()},
+        "machine": {
+            "system": platform.platform(),
+            "processors": os.cpu_count(),
+            "stolen": measured.stolen,
+        },
         "store": plan.store.label,
         "dialect": plan.store.dialect.name,
         "children": plan.children,

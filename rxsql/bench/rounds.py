@@ -23,6 +23,7 @@ from rxsql.bench.peers.storealone import StoreAlone
 from rxsql.bench.site import Site
 from rxsql.bench.sizes import Sizes
 from rxsql.bench.statistics import Summary
+from rxsql.bench.stolen import ProcessorTime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -75,10 +76,15 @@ class Plan:
 
 @dataclass(slots=True)
 class Measured:
-    """What came of it: values by figure and system, a value a round; and why systems were left out."""
+    """What came of it: values by figure and system, a value a round; and why systems were left out.
+
+    Attributes:
+        stolen: The part of the processors' time that the machine's host gave to others meanwhile.
+    """
 
     values: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
+    stolen: float = 0.0
 
     def add(self, system: str, values: Mapping[str, float]) -> None:
         """Take what a round has found."""
@@ -94,6 +100,7 @@ def measure(plan: Plan) -> Measured:
     """Measure everything, round by round."""
     measured = Measured()
     systems = _systems(plan)
+    before = ProcessorTime.now()
     for number in range(1, plan.rounds + 1):
         for system in systems:
             if system.name not in measured.left_out and plan.groups & shared.GROUPS:
@@ -102,6 +109,7 @@ def measure(plan: Plan) -> Measured:
         for group in (name for name in _OWN if name in plan.groups - measured.left_out.keys()):
             plan.notice(f"round {number} of {plan.rounds}: {group}")
             _measure_own(plan, group, measured)
+    measured.stolen = ProcessorTime.now().stolen_since(before)
     return measured
 
 

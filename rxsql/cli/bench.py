@@ -67,7 +67,7 @@ def bench(
     same run. Figures: throughput, latency, cpu-share, big-values, console-flood, console-delay, submit, table,
     backlog, memory, idle, cold-start, import, statements.
     """
-    from rxsql.bench.report import as_json, rows
+    from rxsql.bench.report import as_json, rows, warning
     from rxsql.bench.rounds import measure
 
     chosen = _groups(figures or [])
@@ -80,6 +80,8 @@ def bench(
     _print(rows(plan, measured))
     for name, reason in measured.left_out.items():
         display.note(f"{name} was left out: {reason}")
+    if told := warning(measured):
+        display.note(told)
     if json_file is not None:
         json_file.write_text(json.dumps(as_json(plan, measured), indent=2) + "\n", encoding="utf-8")
 

@@ -16,6 +16,8 @@ from test_cli import COMMAND, rxsql
 
 from rxsql.bench.figures import FIGURES, GROUPS, Target, figures_for
 from rxsql.bench.peers.protocol import PeerMissingError, need
+from rxsql.bench.report import warning
+from rxsql.bench.rounds import Measured
 
 PEERS = ("loky", "Dask", "Ray", "Huey without fsync", "Huey with fsync", "Celery", "Procrastinate")
 
@@ -26,6 +28,7 @@ def test_all_figures(tmp_path: Path) -> None:
     assert done.code == 0, done.stderr
     told = json.loads((tmp_path / "bench.json").read_text())
     assert [figure["name"] for figure in told["figures"]] == [figure.name for figure in FIGURES]
+    assert 0.0 <= told["machine"]["stolen"] <= 1.0
     for figure in told["figures"]:
         ours = figure["systems"]["rxsql"]
         assert ours["least"] <= figure["value"] == ours["value"] <= ours["most"]
@@ -115,6 +118,12 @@ def test_marks() -> None:
     assert throughput.mark({"rxsql": 60.0}) == ""
     (import_,) = figures_for("sqlite", frozenset({"import"}))
     assert [import_.mark({"rxsql": value}) for value in (101.0, 100.0, 50.0)] == ["missed", "must", "aim"]
+
+
+def test_a_machine_that_others_use_too() -> None:
+    """A run during which the host gave much of the processors to others says so; another says nothing."""
+    assert warning(Measured(stolen=0.01)) == ""
+    assert "gave 12% of the processor time" in warning(Measured(stolen=0.123))
 
 
 def test_on_postgresql_procrastinate_is_the_measure() -> None:
