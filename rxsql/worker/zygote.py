@@ -34,6 +34,7 @@ from rxsql.worker import child
 from rxsql.worker.floodgate import Floodgate
 from rxsql.worker.folders import remove
 from rxsql.worker.giveway import give_way, keep_to, keep_to_half, processors_of
+from rxsql.worker.immortal import immortalise
 from rxsql.worker.lastwords import LastWords
 from rxsql.worker.streams import Streams
 
@@ -269,6 +270,7 @@ def main() -> None:
     adopt_orphans()
     revoscalepy.install()
     last_words = LastWords()
+    immortalise()  # not the streams, which are to end where user code replaces them
     streams = Streams(os.dup(1), os.dup(2))  # the children's, which only have to write elsewhere
     child.rehearse(streams)
     keep_to_half()

@@ -389,3 +389,20 @@ def test_hidden_process_cannot_be_looked_into():
     """Another process of the same user reads an ordinary process's environment, and not that of a hidden one."""
     ran = subprocess.run([sys.executable, "-c", LOOK], capture_output=True, text=True, check=True)
     assert ran.stdout == "read refused "
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="there are immortal objects from Python 3.12 on")
+def test_what_children_share_is_not_counted(store_url):
+    """A module that was there before the fork has no count that a child would write to; the child's own objects do."""
+
+    def counts():
+        import sys
+
+        import rxsql
+
+        mine = []
+        return sys.getrefcount(rxsql), sys.getrefcount(mine)
+
+    ((shared, own),) = rx_exec(counts, compute_context=RxInSqlServer(store_url))
+    assert shared > 2**30
+    assert own < 10
