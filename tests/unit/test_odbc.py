@@ -411,8 +411,11 @@ def test_mssql_python_accepts_what_was_normalised(spelling):
         "mssql_python", reason="mssql-python, or a library it needs, is not there", exc_type=ImportError
     )
     text = f"Driver=SQL Server;Data Source=127.0.0.1;Port=9;User ID=me;Password=x;{spelling}"
-    with pytest.raises(driver.OperationalError, match="Login timeout expired|TCP Provider"):
+    with pytest.raises(driver.OperationalError) as caught:
         driver.connect(to_mssql_python(text), timeout=1)
+    if "Failed to load the driver" in str(caught.value):
+        pytest.skip("a library that the driver of mssql-python needs is not there")
+    assert caught.match("Login timeout expired|TCP Provider")
 
 
 def test_a_driver_that_sqlalchemy_does_not_know():
