@@ -64,8 +64,10 @@ def submit(store: Store, job_id: str = "j", **options: object) -> int:
     return add_job(store, new_job(job_id, **options), inline_bytes=512)
 
 
-def claim(store: Store, worker: int, job_key: int, *, slots: int = 4, limit: int = 100) -> list[Task]:
-    return tasks.claim(store, worker, job_key, slots_wanted=slots, limit=limit)[1]
+def claim(
+    store: Store, worker: int, job_key: int, *, slots: int = 4, slots_held: int = 0, limit: int = 100
+) -> list[Task]:
+    return tasks.claim(store, worker, job_key, slots_wanted=slots, slots_held=slots_held, limit=limit)[1]
 
 
 def ended(task: Task, *, error: str | None = None) -> Report:

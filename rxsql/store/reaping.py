@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _OF_JOB = sa.bindparam("job_key", type_=Key)
 _OF_WORKER = sa.bindparam("worker_key", type_=Key)
 _JOBS = sa.select(slots.c.job_key).where(slots.c.worker_key == _OF_WORKER).order_by(slots.c.job_key)
+_CLOSE_SLOTS = sa.update(slots).where(slots.c.worker_key == sa.bindparam("closed_key")).values(slots=0)
 _DROP_SLOTS = sa.delete(slots).where(slots.c.worker_key == _OF_WORKER)
 _STOP = (
     sa.update(workers)
@@ -69,6 +70,8 @@ def reap(store: Store, worker_key: int, error: str) -> None:
         # The order of locks in which reports take theirs; and the last to end a task sees that none is open.
         for job_key in connection.scalars(_JOBS, {"worker_key": worker_key}).all():
             connection.execute(store.sql("lock_job"), {"job_key": job_key})
+        # A claim of its own that is under way ends first, and is found here; none comes after.
+        connection.execute(_CLOSE_SLOTS, {"closed_key": worker_key})
         rows = connection.execute(store.sql("reap_tasks"), {"worker_key": worker_key, "error": error}).all()
         failed = [row for row in rows if row.status == RxRemoteJobStatus.FAILED]
         _fail_runs(connection, store, failed, error)

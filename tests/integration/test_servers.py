@@ -19,7 +19,7 @@ from typing import Any
 import psutil
 import pytest
 from conftest import SERVERS, wait_until
-from support import counted, new_job, register, rows_of, submit
+from support import claim, counted, ended, new_job, register, rows_of, scalar, skip_on_babelfish, submit
 
 from rxsql import (
     RxInSqlServer,
@@ -34,7 +34,7 @@ from rxsql import (
 from rxsql.client.watch import why_not_running
 from rxsql.errors import NoWorkerWarning
 from rxsql.payload import PYTHON
-from rxsql.store import jobs, reaping, workers
+from rxsql.store import jobs, reaping, tasks, workers
 from rxsql.store.engine import Store, open_store
 from rxsql.store.submission import add_job
 
@@ -52,6 +52,16 @@ DISCONNECT = {
         "DECLARE @kill nvarchar(max) = N''; "
         "SELECT @kill += N'KILL ' + CAST(session_id AS nvarchar(10)) + N';' FROM sys.dm_exec_sessions "
         "WHERE database_id = DB_ID() AND session_id <> @@SPID; EXEC (@kill); SELECT 1"
+    ),
+}
+
+# How many transactions wait for a lock that another one has.
+WAITING = {
+    "postgresql": (
+        "SELECT COUNT(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = CURRENT_DATABASE()"
+    ),
+    "mssql": (
+        "SELECT COUNT(*) FROM sys.dm_exec_requests WHERE blocking_session_id <> 0 AND database_id = DB_ID()"
     ),
 }
 
@@ -331,6 +341,54 @@ def test_killed_worker_is_replaced(store, context, start, noted, gate, elsewhere
     twice = {number for number, count in begun(noted).items() if count > 1}
     assert twice and twice <= again
     assert max(begun(noted).values()) == 2
+
+
+# ---------------------------------------------------------------------------------------- taken for dead
+
+
+def held_by(store: Store, worker: int) -> object:
+    return scalar(store, f"SELECT COUNT(*) FROM {{rx}}task_rows WHERE worker_key = {worker}")
+
+
+def test_a_claim_under_way_is_taken_back(store):
+    """What a worker claims at the very moment in which it is taken for dead returns to the queue, too."""
+    skip_on_babelfish(store, "ignores locking hints, by which the two wait for each other")
+    worker = register(store, "w")
+    job_key = submit(store, tasks=3)
+    claim(store, worker, job_key, limit=1)
+    reaper = threading.Thread(target=reaping.reap, args=(store, worker, ""))
+    with store.write() as connection:
+        parameters = {"worker_key": worker, "job_key": job_key, "limit": 1}
+        assert len(connection.execute(store.sql("claim_tasks"), parameters).all()) == 1
+        reaper.start()
+        wait_until(lambda: scalar(store, WAITING[store.dialect.name]) or not reaper.is_alive())
+    reaper.join()
+    assert held_by(store, worker) == 0
+
+
+def test_nothing_is_claimed_once_taken_for_dead(store):
+    """A worker that claims while others take back what it has gets nothing more."""
+    skip_on_babelfish(store, "ignores locking hints, by which the two wait for each other")
+    worker = register(store, "w")
+    job_key = submit(store, tasks=3)
+    (task,) = claim(store, worker, job_key, limit=1)
+    claimed: list[Any] = []
+
+    def claim_more() -> None:
+        claimed.extend(claim(store, worker, job_key, limit=1, slots_held=4))
+
+    reaper = threading.Thread(target=reaping.reap, args=(store, worker, ""))
+    late = threading.Thread(target=claim_more)
+    with store.write() as connection:  # the reaper has to wait in the midst of its work
+        assert tasks.holds(connection, store, worker, ended(task).outcomes[0])
+        for number, thread in enumerate((reaper, late), start=1):
+            thread.start()
+            wait_until(
+                lambda n=number, t=thread: scalar(store, WAITING[store.dialect.name]) == n or not t.is_alive()
+            )
+    for thread in (reaper, late):
+        thread.join()
+    assert claimed == [] and held_by(store, worker) == 0
 
 
 # --------------------------------------------------------------------------------------------------- outages

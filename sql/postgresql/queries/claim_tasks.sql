@@ -1,5 +1,6 @@
 -- Hand the job's next queued tasks to this worker, if it holds slots on the job; an attempt counts from here.
 -- The numbers are gathered first: whatever the planner believes, each row is then found by its key.
+-- Its slots are locked until it is done: whoever takes the worker for dead takes back all that it has claimed.
 -- Returns: a row a task: task, attempt, first_run, run_count, input.
 UPDATE rx.task_rows
 SET
@@ -22,5 +23,6 @@ WHERE
         SELECT 1
         FROM rx.slots
         WHERE slots.job_key = :job_key AND slots.worker_key = :worker_key AND slots.slots > 0
+        FOR SHARE
     )
 RETURNING task_rows.task, task_rows.attempt, task_rows.first_run, task_rows.run_count, task_rows.input;
