@@ -80,6 +80,10 @@ class Chaos:
         with suppress(psutil.Error, ProcessLookupError):
             happening()
         self._let_go_on(time.monotonic())
+        self.replace_ended()
+
+    def replace_ended(self) -> None:
+        """Start a worker for each that has ended, as a service manager would."""
         for worker in list(self._workers):
             if worker.poll() is not None:
                 self._workers.remove(worker)
@@ -198,11 +202,8 @@ class Chaos:
     # ------------------------------------------------------------------------------------------------ the end
 
     def calm(self) -> None:
-        """Let everything go on; those that live do the rest."""
+        """Let everything go on."""
         self._let_go_on(float("inf"))
-        for worker in self._workers:
-            if worker.poll() is not None:
-                self._start()
 
     def close(self) -> None:
         """End the workers as a person would: with two signals."""

@@ -138,7 +138,7 @@ def test_campaign(store, tmp_path, campaign, capsys):
             chaos.strike()
             sleep(pauses.uniform(0, 0.1))
         chaos.calm()
-        await_end(store)
+        await_end(store, chaos)
         died = jobs.check()
         check_rows(store, jobs, audited=bool(audited))
         tried = attempts(store)
@@ -167,11 +167,12 @@ def open_jobs(store: Store) -> int:
     return int(scalar(store, "SELECT COUNT(*) FROM {rx}jobs WHERE status IN ('queued', 'running')"))
 
 
-def await_end(store: Store) -> None:
+def await_end(store: Store, chaos: Chaos) -> None:
     """Wait until all jobs have ended, however slow the machine is, for as long as tasks still do."""
     while open_jobs(store):
         before, deadline = ended_tasks(store), monotonic() + 60
         while open_jobs(store) and monotonic() < deadline:
+            chaos.replace_ended()  # those that were told to end while it struck
             sleep(0.05)
         assert not open_jobs(store) or ended_tasks(store) > before
 
