@@ -208,10 +208,10 @@ class Pool:
         except ConnectionResetError:
             ready = b""
         if not ready:
-            preload = self._settings.preload or "nothing"
+            how = Exit(self._zygote.wait()).describe()
             raise WorkerStartError(
-                f"The process that forks children could not start (its traceback stands above; RXSQL_PRELOAD names "
-                f"{preload})."
+                f"The process that forks children ended as it started ({how}). What it said, if anything, stands "
+                f"above; RXSQL_PRELOAD names {self._settings.preload or 'nothing'}."
             )
 
     def start(self) -> Child:

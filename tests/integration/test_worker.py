@@ -760,7 +760,17 @@ def test_one_file_is_left_when_all_have_ended(tmp_path):
 def test_module_to_preload_that_is_missing_is_reported(context, monkeypatch):
     """A worker whose RXSQL_PRELOAD cannot be imported does not start, and says which module is missing."""
     monkeypatch.setenv("RXSQL_PRELOAD", "no_such_module_of_ours")
-    with pytest.raises(WorkerStartError, match="(?s)No module named 'no_such_module_of_ours'.*RXSQL_PRELOAD"):
+    said = "(?s)No module named 'no_such_module_of_ours'.*exit code 1.*RXSQL_PRELOAD names no_such_module_of_ours"
+    with pytest.raises(WorkerStartError, match=said):
+        rx_exec(square, x=1, compute_context=context())
+
+
+def test_a_module_to_preload_that_kills_is_reported(context, monkeypatch, tmp_path):
+    """Where the process that imports it is killed, as for want of memory, the reason names the signal."""
+    (tmp_path / "greedy_of_ours.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("RXSQL_PRELOAD", "greedy_of_ours")
+    with pytest.raises(WorkerStartError, match="signal SIGKILL, probably out of memory"):
         rx_exec(square, x=1, compute_context=context())
 
 
