@@ -23,7 +23,7 @@ from rxsql.bench.peers.storealone import StoreAlone
 from rxsql.bench.site import Site
 from rxsql.bench.sizes import Sizes
 from rxsql.bench.statistics import Summary
-from rxsql.bench.stolen import ProcessorTime
+from rxsql.bench.stolen import stolen_since_last
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -100,7 +100,7 @@ def measure(plan: Plan) -> Measured:
     """Measure everything, round by round."""
     measured = Measured()
     systems = _systems(plan)
-    before = ProcessorTime.now()
+    stolen_since_last()
     for number in range(1, plan.rounds + 1):
         for system in systems:
             if system.name not in measured.left_out and plan.groups & shared.GROUPS:
@@ -109,7 +109,7 @@ def measure(plan: Plan) -> Measured:
         for group in (name for name in _OWN if name in plan.groups - measured.left_out.keys()):
             plan.notice(f"round {number} of {plan.rounds}: {group}")
             _measure_own(plan, group, measured)
-    measured.stolen = ProcessorTime.now().stolen_since(before)
+    measured.stolen = stolen_since_last()
     return measured
 
 

@@ -2,37 +2,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import psutil
 
 
-class ProcessorTime(NamedTuple):
-    """Seconds of all processors since the start of the machine.
+def stolen_since_last() -> float:
+    """Return the part of the processor time wanted here since the last call that other guests of the host had.
 
-    Attributes:
-        wanted: In which something was to run.
-        stolen: Those of them in which another guest of the host ran instead; only Linux tells.
+    The first call's answer means nothing; only Linux tells of stolen time, elsewhere it is 0.
     """
-
-    wanted: float
-    stolen: float
-
-    @classmethod
-    def now(cls) -> ProcessorTime:
-        """Ask the system."""
-        times = psutil.cpu_times()._asdict()
-        waiting = times["idle"] + times.get("iowait", 0.0)
-        # Linux counts a guest's time as its host's too.
-        twice = times.get("guest", 0.0) + times.get("guest_nice", 0.0)
-        return cls(sum(times.values()) - waiting - twice, times.get("steal", 0.0))
-
-    def stolen_since(self, before: ProcessorTime) -> float:
-        """Return the stolen part of what was wanted between `before` and this.
-
-        Example:
-            >>> ProcessorTime(30.0, 6.0).stolen_since(ProcessorTime(10.0, 1.0))
-            0.25
-        """
-        wanted = self.wanted - before.wanted
-        return (self.stolen - before.stolen) / wanted if wanted > 0 else 0.0
+    shares = psutil.cpu_times_percent()
+    stolen: float = getattr(shares, "steal", 0.0)
+    wanted = 100.0 - shares.idle - getattr(shares, "iowait", 0.0)
+    return min(1.0, stolen / wanted) if wanted > 0 else 0.0

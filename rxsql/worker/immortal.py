@@ -27,11 +27,8 @@ def immortalise() -> bool:
     # Strings and numbers have no entry of their own there; tuples of such have none either, but what they hold.
     held = gc.get_referents(*tracked)
     inner = gc.get_referents(*(each for each in held if type(each) is tuple))
-    for address in {
-        *map(id, tracked),
-        *map(id, held),
-        *map(id, inner),
-    }:  # these lists keep them alive meanwhile
+    # The lists keep them alive meanwhile.
+    for address in {*map(id, tracked), *map(id, held), *map(id, inner)}:
         _count_at(address).value = mark
     return True
 
@@ -47,9 +44,8 @@ def _is_possible() -> bool:
     """Whether this is CPython as we know it: it has immortal objects, and counts where we think."""
     if sys.implementation.name != "cpython" or sys.version_info < _SINCE or sys.byteorder != "little":
         return False
-    if sysconfig.get_config_var("Py_GIL_DISABLED") or hasattr(
-        sys, "getobjects"
-    ):  # which lay objects out differently
+    # Builds without the lock, and those that trace references, lay objects out differently.
+    if sysconfig.get_config_var("Py_GIL_DISABLED") or hasattr(sys, "getobjects"):
         return False
     probe: list[object] = []
     count, mark = _count_of(probe), _count_of(None).value

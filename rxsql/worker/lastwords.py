@@ -8,6 +8,7 @@ from __future__ import annotations
 import faulthandler
 import os
 import signal
+from os import dup2
 
 
 class LastWords:
@@ -25,4 +26,4 @@ class LastWords:
 
     def move_to(self, fd: int) -> None:
         """Have them in another file from now on."""
-        os.dup2(fd, self.fd, False)
+        dup2(fd, self.fd, False)

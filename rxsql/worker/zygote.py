@@ -25,7 +25,7 @@ import tempfile
 from contextlib import suppress
 
 # What a child calls is found by its bare name: each module that it looked into would be one more page to copy.
-from os import chdir, closerange, dup2, getppid, mkdir, setsid
+from os import chdir, closerange, getppid, mkdir, setsid
 from threading import get_native_id
 from typing import TYPE_CHECKING, Any
 
@@ -41,8 +41,7 @@ from rxsql.worker.streams import Streams
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-_IS_LINUX = sys.platform.startswith("linux")
-_prctl = ctypes.CDLL(None).prctl if _IS_LINUX else None
+_prctl = ctypes.CDLL(None).prctl if sys.platform.startswith("linux") else None
 _MAIN_THREAD: Any = threading.main_thread()
 # `signal` makes enumeration members of all that it is given and gives, for a thirtieth of what a child costs.
 _signal: Any = importlib.import_module("_signal")
@@ -165,7 +164,7 @@ class Zygote:
             if getppid() != self._pid:  # it ended before we asked
                 os._exit(1)
             sock_fd, stdout_fd, stderr_fd, stacks_fd = fds
-            dup2(stacks_fd, self._last_words.fd, False)
+            self._last_words.move_to(stacks_fd)
             _mask_signals(_UNBLOCK, _STOPPING)
             self._close_all_but(sock_fd, stdout_fd, stderr_fd, self._last_words.fd)
             _enter(folder)

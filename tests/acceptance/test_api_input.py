@@ -267,9 +267,8 @@ def test_a_wrong_setting_is_named(context, store_path, monkeypatch):
 def test_a_worker_that_cannot_start(context, store_path, monkeypatch):
     """The caller gets the worker's last words, nothing is stored, and the chosen id is still free."""
     monkeypatch.setenv("PYTHONHOME", "/nowhere")  # no Python starts with this
-    with pytest.raises(
-        WorkerStartError, match="(?s)could not be started.*(PYTHONHOME|encodings).*rxsql worker"
-    ):
+    said = "(?s)could not be started.*No module named 'encodings'.*rxsql worker"
+    with pytest.raises(WorkerStartError, match=said):
         rx_exec(square, x=2, compute_context=context(job_id="mine"))
     assert stored(store_path) == 0
     monkeypatch.delenv("PYTHONHOME")
