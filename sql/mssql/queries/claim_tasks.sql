@@ -1,6 +1,6 @@
 -- Hand the job's next queued tasks to this worker, if it holds slots on the job; an attempt counts from here.
 -- Rows that others hold are passed over. A range of the index is updated, up to the last of the next tasks.
--- Its slots are locked until it is done: whoever takes the worker for dead takes back all that it has claimed.
+-- Its slots are locked until it is done: who takes the worker for dead takes back all that it has claimed.
 -- Returns: a row a task: task, attempt, first_run, run_count, input.
 UPDATE TOP (CAST(:limit AS INT)) rx.task_rows WITH (UPDLOCK, READPAST, ROWLOCK, READCOMMITTEDLOCK)
 SET

@@ -1,6 +1,6 @@
 -- Hand the job's next queued tasks to this worker, if it holds slots on the job; an attempt counts from here.
 -- The numbers are gathered first: whatever the planner believes, each row is then found by its key.
--- Its slots are locked until it is done: whoever takes the worker for dead takes back all that it has claimed.
+-- Its slots are locked until it is done: who takes the worker for dead takes back all that it has claimed.
 -- Returns: a row a task: task, attempt, first_run, run_count, input.
 UPDATE rx.task_rows
 SET
