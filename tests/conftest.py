@@ -68,10 +68,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """The whole suite runs in a few processes, as much of it waits; chosen tests start at once, in this one."""
     is_whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
-    is_alone = (
-        servers.needs_container() or GIVEN_POSTGRESQL in os.environ
-    )  # with a server that is the only one
-    return min(4, (os.cpu_count() or 1) + 1) if is_whole and not is_alone else 0
+    has_one_server = servers.needs_container() or GIVEN_POSTGRESQL in os.environ  # for all that run at once
+    return min(4, (os.cpu_count() or 1) + 1) if is_whole and not has_one_server else 0
 
 
 @pytest.fixture(scope="session")

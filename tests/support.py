@@ -126,6 +126,17 @@ def counted(store: Store, work: Callable[[], object]) -> int:
     return len(sent)
 
 
+_LOCK_WAITS = {
+    "postgresql": "pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = CURRENT_DATABASE()",
+    "mssql": "sys.dm_exec_requests WHERE blocking_session_id <> 0 AND database_id = DB_ID()",
+}
+
+
+def lock_waits(store: Store) -> object:
+    """Return how many transactions on a server wait for a lock that another one has."""
+    return scalar(store, f"SELECT COUNT(*) FROM {_LOCK_WAITS[store.dialect.name]}")
+
+
 def skip_on_babelfish(store: Store, reason: str) -> None:
     """Skip what Babelfish, a stand-in for SQL Server, cannot show."""
     if store.dialect.schema and "Babelfish" in str(

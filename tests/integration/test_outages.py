@@ -14,7 +14,7 @@ import pytest
 import sqlalchemy as sa
 from conftest import wait_until
 from lossyproxy import LossyProxy
-from support import claim, ended, register, scalar, submit
+from support import claim, ended, lock_waits, register, scalar, submit
 from turns import taking_turns
 
 from rxsql import (
@@ -202,8 +202,7 @@ def test_deadlock_is_tried_again(server_url, caplog):
         other.exec_driver_sql("SET LOCAL deadlock_timeout = '60s'")  # so that the report is the one to go
         other.exec_driver_sql("UPDATE rx.task_rows SET seconds = 0")
         reporter.start()
-        waiting = "SELECT COUNT(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-        wait_until(lambda: scalar(store, waiting))
+        wait_until(lambda: lock_waits(store))
         other.exec_driver_sql("UPDATE rx.jobs SET name = 'other'")
     reporter.join()
     assert written[0].ended_jobs == {job_key}

@@ -126,7 +126,7 @@ def refusal(url: str, **options: Any) -> str:
 
 
 def test_statements_are_not_compiled(server):
-    """Not by JIT: a worker's look would take a second of that where the server can, for what index scans alone cost."""
+    """Not by JIT: a worker's look would take a third of a second where the server can, for what index scans alone cost."""
     store = connect(server.url)
     with store.read() as connection:
         assert connection.exec_driver_sql("SHOW jit").scalar() == "off"

@@ -19,7 +19,18 @@ from typing import Any
 import psutil
 import pytest
 from conftest import SERVERS, wait_until
-from support import claim, counted, ended, new_job, register, rows_of, scalar, skip_on_babelfish, submit
+from support import (
+    claim,
+    counted,
+    ended,
+    lock_waits,
+    new_job,
+    register,
+    rows_of,
+    scalar,
+    skip_on_babelfish,
+    submit,
+)
 
 from rxsql import (
     RxInSqlServer,
@@ -52,16 +63,6 @@ DISCONNECT = {
         "DECLARE @kill nvarchar(max) = N''; "
         "SELECT @kill += N'KILL ' + CAST(session_id AS nvarchar(10)) + N';' FROM sys.dm_exec_sessions "
         "WHERE database_id = DB_ID() AND session_id <> @@SPID; EXEC (@kill); SELECT 1"
-    ),
-}
-
-# How many transactions wait for a lock that another one has.
-WAITING = {
-    "postgresql": (
-        "SELECT COUNT(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = CURRENT_DATABASE()"
-    ),
-    "mssql": (
-        "SELECT COUNT(*) FROM sys.dm_exec_requests WHERE blocking_session_id <> 0 AND database_id = DB_ID()"
     ),
 }
 
@@ -361,7 +362,7 @@ def test_a_claim_under_way_is_taken_back(store):
         parameters = {"worker_key": worker, "job_key": job_key, "limit": 1}
         assert len(connection.execute(store.sql("claim_tasks"), parameters).all()) == 1
         reaper.start()
-        wait_until(lambda: scalar(store, WAITING[store.dialect.name]) or not reaper.is_alive())
+        wait_until(lambda: lock_waits(store) or not reaper.is_alive())
     reaper.join()
     assert held_by(store, worker) == 0
 
@@ -383,9 +384,7 @@ def test_nothing_is_claimed_once_taken_for_dead(store):
         assert tasks.holds(connection, store, worker, ended(task).outcomes[0])
         for number, thread in enumerate((reaper, late), start=1):
             thread.start()
-            wait_until(
-                lambda n=number, t=thread: scalar(store, WAITING[store.dialect.name]) == n or not t.is_alive()
-            )
+            wait_until(lambda n=number, t=thread: lock_waits(store) == n or not t.is_alive())
     for thread in (reaper, late):
         thread.join()
     assert claimed == [] and held_by(store, worker) == 0

@@ -40,7 +40,7 @@ _REFUSED_CONNECTION = {
 # The tables change faster than the planner learns: a plan that was made while one was empty, and kept, or for what the
 # last job had left, walks through all of it. So plans are made for the moment, by indexes, and in the indexes' order.
 # What is turned off counts as very dear where nothing else will do (before PostgreSQL 18), and what is dear would be
-# compiled (JIT), which takes a second for a statement of a millisecond.
+# compiled (JIT), which takes hundreds of milliseconds for a statement of one.
 _SESSION = (
     "-c timezone=utc -c plan_cache_mode=force_custom_plan "
     "-c enable_seqscan=off -c enable_bitmapscan=off -c enable_sort=off -c jit=off"
