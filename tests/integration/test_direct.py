@@ -1,20 +1,28 @@
-"""Statements that go straight to SQLite's driver: they give what they give through SQLAlchemy."""
+"""Statements that go straight to the driver, and connections that are kept: all is as through SQLAlchemy."""
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import UTC
 
 import pytest
 import sqlalchemy as sa
-from support import scalar, submit
+from support import rows_of, scalar, submit
 
 from rxsql.errors import StoreError
-from rxsql.store.engine import Store
-from rxsql.store.tables import constant, jobs
+from rxsql.settings import Settings
+from rxsql.store import jobs as jobs_of
+from rxsql.store.dialects import sqlite
+from rxsql.store.engine import Store, connect
+from rxsql.store.tables import constant, jobs, task_rows
 
-pytestmark = pytest.mark.parametrize("any_url", ["sqlite"], indirect=True)
+pytestmark = pytest.mark.parametrize("any_url", ["sqlite", "postgresql"], indirect=True)
 
 JOB = sa.select(jobs).where(jobs.c.job_id == sa.bindparam("job_id"))
+JOB_COUNT = constant(sa.select(sa.func.count()).select_from(jobs))
+DROP_TASKS = constant(sa.delete(task_rows).where(task_rows.c.job_key >= sa.bindparam("least")))
+SET_STATUS = constant(sa.update(jobs).values(status=sa.bindparam("status")))
 ADD_TIMES = (
     sa.update(jobs).where(jobs.c.job_id == sa.bindparam("one")).values(started_at=sa.bindparam("then"))
 )
@@ -38,16 +46,25 @@ def test_rows_are_those_of_sqlalchemy(store: Store) -> None:
 
 
 def test_values_go_in_as_through_sqlalchemy(store: Store) -> None:
-    """A time is written as text in UTC by both ways."""
+    """A time is written as the same instant by both ways, to the millisecond."""
     submit(store, "j", tasks=1)
     with store.read() as connection:
         then = connection.execute(JOB, {"job_id": "j"}).one().created_at
+    written = []
     for statement in (ADD_TIMES, constant(ADD_TIMES)):
         with store.write() as connection:
             assert connection.execute(statement, {"one": "j", "then": then}).rowcount == 1
-        assert scalar(store, "SELECT started_at = created_at FROM jobs") == 1
         with store.write() as connection:
+            written.append(connection.execute(JOB, {"job_id": "j"}).one().started_at)
             connection.execute(sa.update(jobs).values(started_at=None))
+    assert written == [then.replace(microsecond=then.microsecond // 1000 * 1000)] * 2
+
+
+def test_a_new_rows_key(store: Store) -> None:
+    """Who inserts a job learns its key."""
+    assert [submit(store, name) for name in "ab"] == sorted(
+        key for (key,) in rows_of(store, "SELECT job_key FROM {rx}jobs")
+    )
 
 
 def test_two_rows_are_not_one(store: Store) -> None:
@@ -69,27 +86,65 @@ def test_parameters_must_be_the_statements(store: Store, given: dict[str, object
 
 
 def test_an_error_undoes_and_frees_the_lock(store: Store) -> None:
-    """What is wrong with a statement is said in rxsql's words; nothing of its transaction stays, nor does the lock."""
+    """What is wrong with a statement is said in rxsql's words; nothing of its transaction stays, nor do its locks."""
     submit(store, "j", tasks=1)
-    broken = constant(sa.text("UPDATE jobs SET status = :status"))
-    dropped = constant(sa.text("DELETE FROM task_rows WHERE job_key >= :least"))
     with pytest.raises(StoreError, match="refused a statement"), store.write() as connection:
-        assert connection.execute(dropped, {"least": 0}).rowcount == 1
-        connection.execute(broken, {"status": "nonsense"})
-    assert scalar(store, "SELECT COUNT(*) FROM task_rows") == 1
+        assert connection.execute(DROP_TASKS, {"least": 0}).rowcount == 1
+        connection.execute(SET_STATUS, {"status": "nonsense"})
+    assert scalar(store, "SELECT COUNT(*) FROM {rx}task_rows") == 1
+    assert jobs_of.cancel(connect(store.url), "j")
     submit(store, "next")
 
 
 def test_both_ways_are_one_transaction(store: Store) -> None:
     """What is sent past SQLAlchemy and what through it is committed together, and undone together."""
     submit(store, "j", tasks=1)
-    dropped = constant(sa.text("DELETE FROM task_rows WHERE job_key >= :least"))
+
+    def counts() -> list[object]:
+        return [scalar(store, f"SELECT COUNT(*) FROM {{rx}}{table}") for table in ("task_rows", "jobs")]
+
     with pytest.raises(ZeroDivisionError), store.write() as connection:
-        connection.execute(dropped, {"least": 0})
+        connection.execute(DROP_TASKS, {"least": 0})
         connection.execute(sa.delete(jobs))
         raise ZeroDivisionError
-    assert scalar(store, "SELECT COUNT(*) FROM task_rows") == scalar(store, "SELECT COUNT(*) FROM jobs") == 1
+    assert counts() == [1, 1]
     with store.write() as connection:
         connection.execute(sa.delete(jobs))
-        connection.execute(dropped, {"least": 0})
-    assert scalar(store, "SELECT COUNT(*) FROM task_rows") == scalar(store, "SELECT COUNT(*) FROM jobs") == 0
+        connection.execute(DROP_TASKS, {"least": 0})
+    assert counts() == [0, 0]
+
+
+def test_a_rush(store: Store) -> None:
+    """As many connections as are wanted at once can be had, and only a few are kept when the rush is over."""
+    wanted = 20
+    with ExitStack() as rush:
+        opened = [rush.enter_context(store.read()) for _ in range(wanted)]
+        assert len({id(connection) for connection in opened}) == wanted
+        assert [connection.execute(JOB_COUNT).scalar() for connection in opened] == [0] * wanted
+    assert sum(connection.closed for connection in opened) == wanted - 5
+    with ExitStack() as again:
+        kept = [again.enter_context(store.read()) for _ in range(5)]
+        assert {*map(id, kept)} == {id(connection) for connection in opened if not connection.closed}
+
+
+def test_many_threads_submit_at_once(store: Store) -> None:
+    """Each of them has its job stored, and the last one need not wait for long."""
+    names = [f"j{number}" for number in range(40)]
+    with ThreadPoolExecutor(len(names)) as pool:
+        keys = [*pool.map(lambda name: submit(store, name), names)]
+    assert len({*keys}) == len(names) == scalar(store, "SELECT COUNT(*) FROM {rx}jobs")
+
+
+def test_a_turn_that_was_never_given_back(store: Store) -> None:
+    """Who was interrupted just as it was its turn to write holds up the others once, no longer than a lock may."""
+    if not store.dialect.embedded:
+        pytest.skip("a server gives its locks in turn by itself")
+    store = Store(sqlite.StoreDialect(sa.make_url(store.url), Settings(busy_timeout_seconds=0.1)))
+    connections = store.dialect._connections_of(store.engine)
+    lost = connections.wait_for_turn()
+    assert lost is not None and lost.locked()
+    submit(store, "first")
+    assert connections._turn is not lost
+    submit(store, "second")
+    assert lost.locked()
+    store.close()

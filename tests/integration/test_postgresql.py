@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import signal
 import subprocess
 import sys
+import threading
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -30,9 +32,9 @@ from rxsql import (
 )
 from rxsql.errors import FailedRunsWarning, JobFailedError, NoWorkerWarning, SchemaVersionError, StoreError
 from rxsql.store import install, sqlfiles
-from rxsql.store.dialects import postgresql
+from rxsql.store.dialects import serverconnections
 from rxsql.store.engine import Store, connect, open_store
-from rxsql.store.tables import SCHEMA_VERSION
+from rxsql.store.tables import SCHEMA_VERSION, constant
 
 RXSQL = str(Path(sys.executable).with_name("rxsql"))
 
@@ -568,11 +570,44 @@ def test_who_waits_again_needs_no_new_connection(server):
 
 def test_connection_lost_while_nobody_used_it(server, monkeypatch):
     """The server has closed a connection that waited in the pool: the next one to need it gets a new one."""
-    monkeypatch.setattr(postgresql, "_TRUSTED_SECONDS", 0.0)
+    monkeypatch.setattr(serverconnections, "_TRUSTED_SECONDS", 0.0)
     store = connect(server.url)
     assert scalar(store, "SELECT 1") == 1
     ended = "SELECT COUNT(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'rxsql'"
     assert server.run(ended) == 1
     wait_until(lambda: server.run(ended) == 0)
     assert scalar(store, "SELECT 1") == 1
+    store.close()
+
+
+def test_connection_whose_user_was_interrupted(server):
+    """Ctrl-C in the midst of a statement: what the server still sends is not taken for the next one's answer."""
+    store = connect(server.url)
+    sleep = "SELECT PG_SLEEP(60)"
+    sleeping = f"SELECT COUNT(*) FROM pg_stat_activity WHERE query = '{sleep}' AND state = 'active'"
+
+    def interrupt() -> None:
+        wait_until(lambda: server.run(sleeping))
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+    other = threading.Thread(target=interrupt)
+    other.start()
+    with pytest.raises(KeyboardInterrupt), store.write() as connection:
+        connection.execute(constant(sa.text(sleep)))
+    other.join()
+    assert scalar(store, "SELECT 1") == 1
+    assert connection.closed
+    wait_until(lambda: not server.run(sleeping))
+    store.close()
+
+
+def test_connection_that_rested_for_long(server, monkeypatch):
+    """It is replaced unasked: where something between has dropped it, no answer would come for minutes."""
+    store = connect(server.url)
+    with store.read() as first:
+        pass
+    monkeypatch.setattr(serverconnections, "_TRUSTED_SECONDS", 0.0)
+    monkeypatch.setattr(serverconnections, "_KEPT_SECONDS", 0.0)
+    with store.read() as second:
+        assert second is not first and first.closed
     store.close()

@@ -22,7 +22,7 @@ from turns import supervisor, turn_until
 from rxsql.client import waiting, watch
 from rxsql.errors import JobExistsError, SchemaVersionError, StoreError, StoreLockedError
 from rxsql.store import install, jobs, tasks
-from rxsql.store.dialects import direct, filelog, filewakeup, sqlite
+from rxsql.store.dialects import fileconnections, filelog, filewakeup, sqlite
 from rxsql.store.engine import Store, connect, dialect_for, open_store
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ def syncs(monkeypatch):
         real(log, is_new=is_new)
 
     looks, real = [], filelog.sync
-    monkeypatch.setattr(direct, "sync", sync)
+    monkeypatch.setattr(fileconnections, "sync", sync)
     return looks, done
 
 
@@ -202,7 +202,7 @@ def test_a_submission_that_cannot_be_synced(store, monkeypatch):
     def refuse(_log, *, is_new):
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    monkeypatch.setattr(direct, "sync", refuse)
+    monkeypatch.setattr(fileconnections, "sync", refuse)
     with pytest.raises(StoreError, match="its log cannot be synced \\(Input/output error\\)"):
         submit(store)
 
@@ -221,7 +221,7 @@ def test_synchronous_normal_is_an_option_of_the_url(tmp_path, monkeypatch):
     store = connect(f"sqlite:///{tmp_path}/jobs.db?synchronous=normal")
     with store.write() as connection:
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 1
-    monkeypatch.delattr(direct, "sync")
+    monkeypatch.delattr(fileconnections, "sync")
     install.install(store)
     submit(store)
     assert store.url.endswith("?synchronous=normal")

@@ -1,29 +1,27 @@
-"""Sends constant statements straight to SQLite's driver: through SQLAlchemy, the way there costs ten times the work.
+"""Sends constant statements straight to the driver: through SQLAlchemy, the way there is several times the work.
 
-What is constant (`tables.constant`) is compiled by SQLAlchemy once a process; anything else is sent through it as ever,
-over the same connection.
+What is constant (`tables.constant`) is compiled by SQLAlchemy once a store; anything else is sent through it as ever,
+over the same connection. A connection is kept for its next use.
 """
 
 from __future__ import annotations
 
-import sqlite3
 from collections import namedtuple
-from typing import TYPE_CHECKING, Any
+from itertools import count
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
 from sqlalchemy.engine import Connection
 
-from rxsql.store.dialects.filelog import knock, sync
 from rxsql.store.tables import CONSTANT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 
-    from sqlalchemy.engine import Engine
+    from sqlalchemy.engine import Dialect, Engine
 
-_DIALECT = sqlite_dialect(paramstyle="named")
-_plans: dict[sa.Executable, Plan] = {}
+_MOST_KEPT = 5  # connections; those of a rush are closed after it
+_numbers = count()
 
 
 class Rows:
@@ -63,17 +61,35 @@ class Rows:
 
 
 class Plan:
-    """A constant statement as the driver takes it, and what its values go through."""
+    """A constant statement as the driver takes it, and what its values go through.
 
-    def __init__(self, statement: Any, parameters: Mapping[str, Any]) -> None:
-        compiled = statement.compile(dialect=_DIALECT, column_keys=list(parameters))
+    Args:
+        statement: The statement.
+        parameters: Some values for it; those that follow are to have the same names.
+        dialect: SQLAlchemy's, with parameters by name.
+        schemas: Where its tables are, as the engine's `schema_translate_map`; None: where they say.
+    """
+
+    def __init__(
+        self,
+        statement: Any,
+        parameters: Mapping[str, Any],
+        dialect: Dialect,
+        schemas: Mapping[str | None, str | None] | None,
+    ) -> None:
+        compiled = statement.compile(
+            dialect=dialect,
+            column_keys=list(parameters),
+            schema_translate_map=schemas,
+            render_schema_translate=schemas is not None,
+        )
         self.text = str(compiled)
         types = {name: bind.type for bind, name in compiled.bind_names.items()}
         self._given = parameters.keys()
         self._defaults = {name: value for name, value in compiled.params.items() if name not in parameters}
-        self._sent = _processors(types, lambda kind: kind.bind_processor(_DIALECT))
+        self._sent = _processors(types, dialect, lambda kind: kind.bind_processor(dialect))
         columns = {number: column.type for number, column in enumerate(compiled._result_columns)}  # noqa: SLF001
-        self._read = _processors(columns, lambda kind: kind.result_processor(_DIALECT, None))
+        self._read = _processors(columns, dialect, lambda kind: kind.result_processor(dialect, None))
         self._row: Callable[[Sequence[Any]], Any] | None = None
 
     def values(self, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -87,13 +103,13 @@ class Plan:
             values[name] = process(values[name])
         return values
 
-    def rows(self, cursor: sqlite3.Cursor) -> list[Any]:
+    def rows(self, cursor: Any) -> list[Any]:
         """Return what the statement gave, in named rows."""
-        if cursor.description is None:
+        columns = cursor.description
+        if columns is None:
             return []
         if self._row is None:
-            names = [column[0] for column in cursor.description]
-            self._row = _row_class(names)._make
+            self._row = _row_class([column[0] for column in columns])._make
         found = cursor.fetchall()
         if self._read:
             found = [[*row] for row in found]
@@ -107,10 +123,12 @@ def _row_class(names: Sequence[str]) -> Any:
     return namedtuple("Row", names, rename=True)  # noqa: PYI024
 
 
-def _processors(types: Mapping[Any, Any], find: Callable[[Any], Any]) -> dict[Any, Callable[[Any], Any]]:
+def _processors(
+    types: Mapping[Any, Any], dialect: Dialect, find: Callable[[Any], Any]
+) -> dict[Any, Callable[[Any], Any]]:
     """Return what changes values of these types on their way, where anything does; bytes go as they are."""
     found = {
-        key: find(kind.dialect_impl(_DIALECT))
+        key: find(kind.dialect_impl(dialect))
         for key, kind in types.items()
         if not isinstance(kind, sa.LargeBinary)
     }
@@ -118,15 +136,23 @@ def _processors(types: Mapping[Any, Any], find: Callable[[Any], Any]) -> dict[An
 
 
 class DirectConnection(Connection):
-    """A connection of the engine's, kept for long; what is not constant takes SQLAlchemy's way."""
+    """A connection of an engine's, kept for long; what is not constant takes SQLAlchemy's way.
 
-    def __init__(self, engine: Engine, synchronous: str) -> None:
+    Args:
+        engine: Whose connection; it begins no transactions by itself.
+        plans: The statements that were sent before, which all connections of a store share.
+    """
+
+    planned_for: Dialect
+
+    def __init__(self, engine: Engine, plans: MutableMapping[sa.Executable, Plan]) -> None:
         super().__init__(engine)
         self.raw: Any = self.connection.dbapi_connection
-        self._synchronous = synchronous
+        self.number = next(_numbers)  # its own in this process
+        self._plans = plans
+        self._schemas = self.get_execution_options().get("schema_translate_map")
         self._watchers: Any = engine.dispatch
         self.watched = False
-        self.is_news = False  # whether others are to be told of the commit to come
 
     def look_for_watchers(self) -> None:
         """See whether somebody counts what is sent, say; of what goes past SQLAlchemy it does not tell them."""
@@ -135,122 +161,88 @@ class DirectConnection(Connection):
 
     def execute(self, statement: Any, parameters: Any = None, **options: Any) -> Any:
         """Execute a statement: directly where it is constant."""
-        plan = _plans.get(statement)
+        plan = self._plans.get(statement)
         if plan is None:
             if not statement.get_execution_options().get(CONSTANT) or isinstance(parameters, list):
                 return super().execute(statement, parameters, **options)
-            plan = _plans[statement] = Plan(statement, parameters or {})
+            plan = Plan(statement, parameters or {}, self.planned_for, self._schemas)
+            self._plans[statement] = plan
         values = plan.values(parameters or {})
         if self.watched:
             self._watchers.before_cursor_execute(self, None, plan.text, values, None, False)
-        try:
-            cursor = self.raw.execute(plan.text, values)
-            return Rows(plan.rows(cursor), cursor.rowcount, cursor.lastrowid)
-        except sqlite3.Error as error:
-            raise _wrapped(plan.text, error) from error
+        return self.send_plan(plan, values)
 
-    def take_lock(self, synchronous: str) -> None:
-        """Begin a transaction with the write lock."""
-        self.is_news = False
-        if synchronous != self._synchronous:
-            self._send(f"PRAGMA synchronous = {synchronous}")
-            self._synchronous = synchronous
-        self._send("BEGIN IMMEDIATE")
-        if self.watched:
-            self._watchers.begin(self)
-
-    def make_last(self) -> None:
-        """Commit that transaction."""
-        if self.watched:
-            self._watchers.commit(self)
-        self._send("COMMIT")
-
-    def _send(self, text: str) -> None:
-        try:
-            self.raw.execute(text)
-        except sqlite3.Error as error:
-            raise _wrapped(text, error) from error
+    def send_plan(self, plan: Plan, values: Mapping[str, Any]) -> Rows:
+        """Have the driver execute a statement."""
+        raise NotImplementedError
 
     def settle(self) -> None:
         """Undo what was not committed, and be ready for the next one."""
-        if self.raw.in_transaction:
-            self.raw.rollback()
-        if self.in_transaction():  # as SQLAlchemy sees it, after a statement that took its way
-            self.rollback()
+        raise NotImplementedError
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether it can be used again, as far as that can be told before."""
+        return True
+
+    def _tell_of_begin(self) -> None:
+        if self.watched:
+            self._watchers.begin(self)
+
+    def _tell_of_commit(self) -> None:
+        if self.watched:
+            self._watchers.commit(self)
 
 
-def _wrapped(text: str, error: sqlite3.Error) -> BaseException:
-    return sa.exc.DBAPIError.instance(text, None, error, sqlite3.Error)
+_Kept = TypeVar("_Kept", bound=DirectConnection)
 
 
-class Connections:
-    """The connections of one store that are not in use, and how they are used.
+class Connections(Generic[_Kept]):
+    """The connections of one store that are not in use."""
 
-    Attributes:
-        writes: How many transactions have changed something over them.
-        knocks: How many others were told of.
-    """
-
-    def __init__(self, engine: Engine, durable: str, log: str) -> None:
+    def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._durable = durable
-        self._log = log
-        self._has_synced = False
-        self._idle: list[DirectConnection] = []
-        self.writes = self.knocks = 0
+        self._plans: dict[sa.Executable, Plan] = {}
+        self._idle: list[_Kept] = []
 
-    def take(self) -> DirectConnection:
+    def connect(self) -> _Kept:
+        """Return a new connection."""
+        raise NotImplementedError
+
+    def take(self) -> _Kept:
         """Take a connection; give it back."""
-        try:
-            return self._idle.pop()
-        except IndexError:
-            return DirectConnection(self._engine, self._durable)
+        while True:
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                return self.connect()
+            if connection.is_usable:
+                return connection
+            connection.close()
 
-    def give_back(self, connection: DirectConnection) -> None:
+    def give_back(self, connection: _Kept) -> None:
         """Let others have a connection."""
-        self._idle.append(connection)
-
-    def read(self) -> Reading:
-        """Lend a connection without a transaction."""
-        return Reading(self)
-
-    def write(self, *, durable: bool, early: bool) -> Writing:
-        """Lend a connection in a write transaction, and commit it; synced where it is to be durable."""
-        # A claim lost with the power leaves a queued task and a dead worker, so it needs no sync of its own.
-        if not durable or self._durable == "NORMAL":
-            return Writing(self, "NORMAL")
-        return Writing(self, "NORMAL", syncs=True) if early else Writing(self, self._durable)
-
-    def sync(self) -> None:
-        """Have the disk take what was committed."""
-        try:
-            sync(self._log, is_new=not self._has_synced)
-        except OSError as error:
-            said = sqlite3.OperationalError(f"disk I/O error: its log cannot be synced ({error.strerror})")
-            raise _wrapped("COMMIT", said) from error
-        self._has_synced = True
-
-    def knock(self) -> None:
-        """Tell others of a commit."""
-        self.knocks += 1
-        knock(self._log)
+        if len(self._idle) < _MOST_KEPT:
+            self._idle.append(connection)
+        else:
+            connection.close()
 
     def close(self) -> None:
-        """Give the connections back to the engine."""
+        """Close those that wait for their next use."""
         while self._idle:
             self._idle.pop().close()
 
 
-class Reading:
+class Reading(Generic[_Kept]):
     """Lends a connection; a class, as `contextlib`'s way takes as long as the shortest statement."""
 
     __slots__ = ("_connection", "_connections")
-    _connection: DirectConnection
+    _connection: _Kept
 
-    def __init__(self, connections: Connections) -> None:
+    def __init__(self, connections: Connections[_Kept]) -> None:
         self._connections = connections
 
-    def __enter__(self) -> DirectConnection:
+    def __enter__(self) -> _Kept:
         self._connection = self._connections.take()
         self._connection.look_for_watchers()
         return self._connection
@@ -258,38 +250,3 @@ class Reading:
     def __exit__(self, *_: object) -> None:
         self._connection.settle()
         self._connections.give_back(self._connection)
-
-
-class Writing(Reading):
-    """Lends a connection in a write transaction, which is committed where nothing is raised."""
-
-    __slots__ = ("_changes", "_synchronous", "_syncs")
-    _changes: int
-
-    def __init__(self, connections: Connections, synchronous: str, *, syncs: bool = False) -> None:
-        super().__init__(connections)
-        self._synchronous = synchronous
-        self._syncs = syncs  # after the commit, which others see at once
-
-    def __enter__(self) -> DirectConnection:
-        connection = super().__enter__()
-        try:
-            connection.take_lock(self._synchronous)
-        except BaseException:
-            super().__exit__()
-            raise
-        self._changes = connection.raw.total_changes
-        return connection
-
-    def __exit__(self, *raised: object) -> None:
-        try:
-            if raised[0] is None:
-                if self._connection.raw.total_changes != self._changes:
-                    self._connections.writes += 1
-                self._connection.make_last()
-                if self._connection.is_news:
-                    self._connections.knock()
-                if self._syncs:
-                    self._connections.sync()
-        finally:
-            super().__exit__()

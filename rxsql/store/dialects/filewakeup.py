@@ -16,7 +16,7 @@ from rxsql.store.dialects.filelog import log_of
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from rxsql.store.dialects.direct import Connections
+    from rxsql.store.dialects.fileconnections import FileConnections
 
 # Seconds between looks for the commit of what was written by somebody who does not knock, and what share of the time
 # may pass for which it was waited.
@@ -36,7 +36,7 @@ class FileWakeup:
     Where there is no inotify, `data_version` is polled; it costs microseconds.
     """
 
-    def __init__(self, path: Path, connections: Connections, idle: list[FileWakeup]) -> None:
+    def __init__(self, path: Path, connections: FileConnections, idle: list[FileWakeup]) -> None:
         self._connections = connections
         self._idle = idle
         self._seen: dict[int, int] = {}
@@ -82,8 +82,8 @@ class FileWakeup:
                 self._connections.give_back(connection)
         except (sqlite3.Error, sa.exc.DBAPIError):
             return True  # the store cannot be read: the look that follows says why
-        seen = self._seen.get(id(connection.raw))
-        self._seen[id(connection.raw)] = version
+        seen = self._seen.get(connection.number)
+        self._seen[connection.number] = version
         if version == seen:
             return False
         self._seen_since = True

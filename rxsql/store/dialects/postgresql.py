@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 import select
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
 from rxsql.errors import StoreConflictError, StoreError, StoreRefusedError, StoreUnreachableError
+from rxsql.store.dialects.serverconnections import ServerConnections
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import URL, Connection, Engine
 
     from rxsql.settings import Settings
+    from rxsql.store.dialects.serverconnections import ServerConnection
     from rxsql.store.engine import Lender
 
 _REMEDIES = {
@@ -49,7 +52,9 @@ _SESSION = (
 _PASSING_CLASSES = frozenset({"08", "40", "57"})  # connection, rollback by the server, operator
 _CONFLICTS = frozenset({"40001", "40P01", "55P03"})  # serialization, deadlock, lock not available
 _REFUSING_CLASSES = frozenset({"22", "23", "54"})  # data, constraints, limits
-_TRUSTED_SECONDS = 0.5
+_BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
+# A claim lost with the power leaves a queued task and a dead worker, so it does not wait for the disk.
+_BEGIN_FAST = f"{_BEGIN}; SET LOCAL synchronous_commit TO OFF"
 _MESSAGE_TOO_LONG = "08P01"
 _PASSING_REMEDY = (
     "The server cannot be reached, has closed the connection, or was busy; try again when it is back."
@@ -75,10 +80,11 @@ class StoreDialect:
         self._timeout = settings.busy_timeout_seconds
         self.url = self._url.render_as_string(hide_password=False)
         self.label = url.set(drivername="postgresql").render_as_string(hide_password=True)
+        self._connections: ServerConnections | None = None
 
     def engine(self) -> Engine:
         """Return an engine in autocommit, whose tables are those of schema rx."""
-        engine = sa.create_engine(
+        return sa.create_engine(
             self._url,
             isolation_level="AUTOCOMMIT",
             execution_options={"schema_translate_map": {None: self.schema}},
@@ -87,22 +93,21 @@ class StoreDialect:
                 "application_name": "rxsql",
                 "options": f"{_SESSION} {self._url.query.get('options', '')}".rstrip(),
             },
-            pool_recycle=1500,
+            poolclass=sa.NullPool,  # `ServerConnections` keeps them
         )
-        sa.event.listen(engine, "begin", _begin)
-        sa.event.listen(engine, "checkin", _note_time)
-        sa.event.listen(engine, "checkout", _see_whether_it_lives)
-        return engine
 
     def reader(self, engine: Engine) -> Lender:
         """Return what lends a connection for reading."""
-        return engine.connect
+        return self._connections_of(engine).read
 
     def writer(self, engine: Engine, *, durable: bool, early: bool = False) -> Lender:  # noqa: ARG002 - others see it late
         """Return what lends a connection in a write transaction."""
-        return engine.execution_options(
-            isolation_level="READ COMMITTED", rxsql_begin="durable" if durable else "fast"
-        ).begin
+        return partial(self._connections_of(engine).write, _BEGIN if durable else _BEGIN_FAST)
+
+    def _connections_of(self, engine: Engine) -> ServerConnections:
+        if self._connections is None:
+            self._connections = ServerConnections(engine, {"prepare": False})
+        return self._connections
 
     def insert_many(
         self, connection: Connection, statement: sa.TextClause, rows: Sequence[Mapping[str, Any]]
@@ -116,10 +121,12 @@ class StoreDialect:
 
     def wakeup(self, engine: Engine, own: str) -> NotifyWakeup:
         """Return a hint that listens to notifications."""
-        return NotifyWakeup(engine, own)
+        return NotifyWakeup(self._connections_of(engine), own)
 
     def close(self) -> None:
-        """Nothing stands ready."""
+        """Give back the connections that wait for their next use."""
+        if self._connections is not None:
+            self._connections.close()
 
     def translate(self, error: sa.exc.DBAPIError) -> StoreError:
         """Say PostgreSQL's errors in rxsql's words."""
@@ -142,43 +149,21 @@ class StoreDialect:
         return other(f"The store {self.label}: {remedy or 'it refused a statement.'} ({text})")
 
 
-def _begin(connection: Connection) -> None:
-    # A claim lost with the power leaves a queued task and a dead worker, so it does not wait for the disk.
-    if connection.get_execution_options().get("rxsql_begin") == "fast":
-        connection.exec_driver_sql("SET LOCAL synchronous_commit TO OFF")
-
-
-def _note_time(_connection: Any, record: Any) -> None:
-    record.info["used_at"] = time.monotonic()
-
-
-def _see_whether_it_lives(connection: Any, record: Any, _proxy: Any) -> None:
-    """Have a connection replaced that was lost while nobody used it; one that just was in use need not be asked."""
-    used_at = record.info.get("used_at")
-    if used_at is not None and time.monotonic() - used_at > _TRUSTED_SECONDS:
-        import psycopg  # noqa: PLC0415
-
-        try:
-            connection.execute("SELECT 1")
-        except psycopg.Error as error:
-            raise sa.exc.DisconnectionError from error
-
-
 class NotifyWakeup:
     """Listens on a connection of its own; while that is lost, every look is worth it."""
 
-    def __init__(self, engine: Engine, own: str) -> None:
-        self._engine = engine
+    def __init__(self, connections: ServerConnections, own: str) -> None:
+        self._connections = connections
         self._own = own
-        self._connection: Connection | None = None
+        self._connection: ServerConnection | None = None
         self._raw: Any = None
         self._retry_at = 0.0
         self._reconnect()  # a hint that cannot be had is no error: the caller's next operation tells
 
     def _listen(self) -> None:
-        self._connection = self._engine.connect()
-        self._connection.exec_driver_sql("LISTEN rxsql")
-        self._raw = self._connection.connection.driver_connection
+        self._connection = self._connections.take()
+        self._connection.send("LISTEN rxsql")
+        self._raw = self._connection.raw
 
     def fileno(self) -> int | None:
         """Return the connection's descriptor."""
@@ -212,8 +197,8 @@ class NotifyWakeup:
     def _lose(self) -> None:
         self._raw = None
         if self._connection is not None:
-            self._connection.invalidate()
-            self._connection.close()
+            self._connection.is_lost = True
+            self._connections.give_back(self._connection)
             self._connection = None
 
     def _reconnect(self) -> bool:
@@ -245,8 +230,8 @@ class NotifyWakeup:
         if self._connection is None:
             return
         try:
-            self._connection.exec_driver_sql("UNLISTEN rxsql")
-            self._connection.close()
+            self._connection.send("UNLISTEN rxsql")
         except sa.exc.DBAPIError:
-            self._lose()
+            self._connection.is_lost = True
+        self._connections.give_back(self._connection)
         self._raw = self._connection = None

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from rxsql.errors import StoreError, StoreLockedError, StoreRefusedError
 from rxsql.store.dialects.bulk import ROWS_AT_ONCE, grouped
-from rxsql.store.dialects.direct import Connections
+from rxsql.store.dialects.fileconnections import FileConnections
 from rxsql.store.dialects.filelog import log_of
 from rxsql.store.dialects.filewakeup import FileWakeup
 from rxsql.store.dialects.valuefiles import ValueFiles
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import URL, Connection, Engine
 
     from rxsql.settings import Settings
-    from rxsql.store.dialects.direct import DirectConnection
+    from rxsql.store.dialects.fileconnections import FileConnection
     from rxsql.store.engine import Lender
 
 NETWORK_FILE_SYSTEMS = frozenset(
@@ -77,7 +77,7 @@ class StoreDialect:
         self._real_path = self.path.resolve()
         self.values = ValueFiles(self._real_path)
         self._timeout = settings.busy_timeout_seconds
-        self._connections: Connections | None = None
+        self._connections: FileConnections | None = None
         self._idle_wakeups: list[FileWakeup] = []
         option = str(url.query.get("synchronous", "full")).lower()
         if option not in _SYNCHRONOUS:
@@ -96,11 +96,11 @@ class StoreDialect:
                 f"The folder {self.path.parent} of the store cannot be made: {error.strerror}. Name another path with "
                 "--store or RXSQL_STORE."
             ) from error
-        # isolation_level=None: the driver begins nothing by itself, `Connections.write` does.
+        # isolation_level=None: the driver begins nothing by itself, `FileConnections.write` does.
         engine = sa.create_engine(
             f"sqlite:///{self.path}",
             connect_args={"timeout": self._timeout, "isolation_level": None, "check_same_thread": False},
-            pool_reset_on_return=None,  # reads have no transaction, and writes end theirs
+            poolclass=sa.NullPool,  # `FileConnections` keeps them
         )
         sa.event.listen(engine, "connect", self._connected)
         return engine
@@ -123,9 +123,9 @@ class StoreDialect:
         """Return what lends a connection that has the write lock."""
         return partial(self._connections_of(engine).write, durable=durable, early=early)
 
-    def _connections_of(self, engine: Engine) -> Connections:
+    def _connections_of(self, engine: Engine) -> FileConnections:
         if self._connections is None:
-            self._connections = Connections(engine, self._durable, log_of(self._real_path))
+            self._connections = FileConnections(engine, self._durable, log_of(self._real_path), self._timeout)
         return self._connections
 
     def insert_many(
@@ -145,7 +145,7 @@ class StoreDialect:
 
     def notify(self, connection: Connection, _statement: sa.TextClause, _own: str) -> None:
         """Have a knock at the log follow the commit."""
-        cast("DirectConnection", connection).is_news = True
+        cast("FileConnection", connection).is_news = True
 
     def wakeup(self, engine: Engine, _own: str) -> FileWakeup:
         """Return a hint that watches the write-ahead log."""

@@ -1,0 +1,178 @@
+"""The connections of a server store, and how they read and write."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from rxsql.store.dialects.direct import Connections, DirectConnection, Reading, Rows
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sqlalchemy.engine import Engine
+
+    from rxsql.store.dialects.direct import Plan
+
+_TRUSTED_SECONDS = 0.5  # since its last use, for which a connection need not be asked whether it lives
+_KEPT_SECONDS = (
+    1500.0  # after which what stands between may have dropped it silently, and asking could take minutes
+)
+
+
+class ServerConnection(DirectConnection):
+    """A connection to a server, in autocommit but for the transactions that are begun here.
+
+    Attributes:
+        is_lost: Whether it must not be used again.
+    """
+
+    def __init__(
+        self, engine: Engine, plans: dict[sa.Executable, Plan], unprepared: Mapping[str, Any]
+    ) -> None:
+        super().__init__(engine, plans)
+        self._unprepared = unprepared
+        self.planned_for = engine.dialect
+        self._drivers_error: type[Exception] = engine.dialect.loaded_dbapi.Error
+        self._cursor = self.raw.cursor()
+        self._is_in_transaction = False
+        self._used_at = time.monotonic()
+        self.is_lost = False
+
+    def send_plan(self, plan: Plan, values: Mapping[str, Any]) -> Rows:
+        """Have the server execute a statement."""
+        try:
+            cursor = self._cursor.execute(plan.text, values)
+            rows = plan.rows(cursor)
+        except BaseException as error:
+            raise self._wrapped(plan.text, error) from error
+        return Rows(rows, cursor.rowcount, rows[0][0] if rows else None)
+
+    def send(self, text: str) -> None:
+        """Have the server execute what begins or ends something."""
+        try:
+            self._cursor.execute(text, **self._unprepared)
+        except BaseException as error:
+            raise self._wrapped(text, error) from error
+
+    def _wrapped(self, text: str, error: BaseException) -> BaseException:
+        """Return a driver's error as SQLAlchemy has it; raise any other again."""
+        if not isinstance(error, self._drivers_error):
+            self.is_lost = (
+                True  # interrupted, say: the answer is still to come, and would be taken for the next one's
+            )
+            raise error
+        found: Any = error
+        self.is_lost = self.planned_for.is_disconnect(found, self.raw, None)
+        return sa.exc.DBAPIError.instance(
+            text, None, error, self._drivers_error, connection_invalidated=self.is_lost
+        )
+
+    def begin_with(self, text: str) -> None:
+        """Begin a transaction."""
+        self._is_in_transaction = True
+        self.send(text)
+        self._tell_of_begin()
+
+    def make_last(self) -> None:
+        """Commit that transaction."""
+        self._tell_of_commit()
+        self.send("COMMIT")
+        self._is_in_transaction = False
+
+    def settle(self) -> None:
+        """Undo what was not committed, and be ready for the next one."""
+        self._used_at = time.monotonic()
+        self.is_lost = self.is_lost or self.invalidated  # which SQLAlchemy has found out
+        try:
+            if self._is_in_transaction and not self.is_lost:
+                self.send("ROLLBACK")
+        except sa.exc.DBAPIError:  # what it was undone for says more
+            self.is_lost = True
+        self._is_in_transaction = False
+        if (
+            self.in_transaction() and not self.is_lost
+        ):  # as SQLAlchemy sees it, of a statement that took its way
+            self.rollback()
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether it lives: one that was in use a moment ago need not be asked, one that rests for long is not."""
+        rested = time.monotonic() - self._used_at
+        if rested <= _TRUSTED_SECONDS:
+            return True
+        try:
+            if rested <= _KEPT_SECONDS:
+                self.send("SELECT 1")
+                return True
+        except sa.exc.DBAPIError:
+            pass
+        self.is_lost = True
+        return False
+
+    def close(self) -> None:
+        """End it, or forget it when it was lost."""
+        if self.is_lost and not self.invalidated:
+            self.invalidate()
+        super().close()
+
+
+class ServerConnections(Connections[ServerConnection]):
+    """The connections of one server store that are not in use.
+
+    Args:
+        engine: Whose connections; in autocommit, and without a pool.
+        unprepared: What tells the driver's cursor not to prepare a statement.
+    """
+
+    def __init__(self, engine: Engine, unprepared: Mapping[str, Any]) -> None:
+        super().__init__(engine)
+        self._unprepared = unprepared
+
+    def connect(self) -> ServerConnection:
+        """Return a new connection."""
+        return ServerConnection(self._engine, self._plans, self._unprepared)
+
+    def give_back(self, connection: ServerConnection) -> None:
+        """Let others have a connection; where it was lost, the others are likely to be, too."""
+        if connection.is_lost:
+            connection.close()
+            self.close()
+        else:
+            super().give_back(connection)
+
+    def read(self) -> Reading[ServerConnection]:
+        """Lend a connection without a transaction."""
+        return Reading(self)
+
+    def write(self, begin: str) -> Writing:
+        """Lend a connection in a write transaction that this statement begins, and commit it."""
+        return Writing(self, begin)
+
+
+class Writing(Reading[ServerConnection]):
+    """Lends a connection in a write transaction, which is committed where nothing is raised."""
+
+    __slots__ = ("_begin",)
+
+    def __init__(self, connections: ServerConnections, begin: str) -> None:
+        super().__init__(connections)
+        self._begin = begin
+
+    def __enter__(self) -> ServerConnection:
+        connection = super().__enter__()
+        try:
+            connection.begin_with(self._begin)
+        except BaseException:
+            super().__exit__()
+            raise
+        return connection
+
+    def __exit__(self, *raised: object) -> None:
+        try:
+            if raised[0] is None:
+                self._connection.make_last()
+        finally:
+            super().__exit__()
