@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
+from sqlalchemy.engine.interfaces import BindTyping
 
 from rxsql.store.tables import CONSTANT
 
@@ -66,7 +67,7 @@ class Plan:
     Args:
         statement: The statement.
         parameters: Some values for it; those that follow are to have the same names.
-        dialect: SQLAlchemy's, with parameters by name.
+        dialect: SQLAlchemy's.
         schemas: Where its tables are, as the engine's `schema_translate_map`; None: where they say.
     """
 
@@ -86,22 +87,34 @@ class Plan:
         self.text = str(compiled)
         types = {name: bind.type for bind, name in compiled.bind_names.items()}
         self._given = parameters.keys()
+        self._order = compiled.positiontup  # None where the driver takes parameters by name
         self._defaults = {name: value for name, value in compiled.params.items() if name not in parameters}
         self._sent = _processors(types, dialect, lambda kind: kind.bind_processor(dialect))
         columns = {number: column.type for number, column in enumerate(compiled._result_columns)}  # noqa: SLF001
         self._read = _processors(columns, dialect, lambda kind: kind.result_processor(dialect, None))
         self._row: Callable[[Sequence[Any]], Any] | None = None
+        self.sizes = self._sizes(types, dialect)
 
-    def values(self, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _sizes(self, types: Mapping[str, Any], dialect: Dialect) -> list[Any]:
+        """Return the driver's type of each parameter, where it wants to be told; none where it knows by itself."""
+        if self._order is None or dialect.bind_typing is not BindTyping.SETINPUTSIZES:
+            return []
+        kinds = [
+            types[name].dialect_impl(dialect).get_dbapi_type(dialect.loaded_dbapi) for name in self._order
+        ]
+        sizes = [kind if isinstance(kind, tuple) else (kind, None, None) for kind in kinds]
+        return sizes if any(kinds) else []
+
+    def values(self, parameters: Mapping[str, Any]) -> Any:
         """Return the parameters as the driver takes them."""
         if parameters.keys() != self._given:
             raise sa.exc.ArgumentError(f"Not the parameters of this statement: {sorted(parameters)}")
-        if not self._defaults and not self._sent:
-            return parameters
-        values = {**self._defaults, **parameters}
-        for name, process in self._sent.items():
-            values[name] = process(values[name])
-        return values
+        values = parameters
+        if self._defaults or self._sent:
+            values = {**self._defaults, **parameters}
+            for name, process in self._sent.items():
+                values[name] = process(values[name])
+        return values if self._order is None else [values[name] for name in self._order]
 
     def rows(self, cursor: Any) -> list[Any]:
         """Return what the statement gave, in named rows."""
@@ -172,7 +185,7 @@ class DirectConnection(Connection):
             self._watchers.before_cursor_execute(self, None, plan.text, values, None, False)
         return self.send_plan(plan, values)
 
-    def send_plan(self, plan: Plan, values: Mapping[str, Any]) -> Rows:
+    def send_plan(self, plan: Plan, values: Any) -> Rows:
         """Have the driver execute a statement."""
         raise NotImplementedError
 

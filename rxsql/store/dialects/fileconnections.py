@@ -13,8 +13,6 @@ from rxsql.store.dialects.direct import Connections, DirectConnection, Reading, 
 from rxsql.store.dialects.filelog import knock, sync
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from sqlalchemy.engine import Engine
 
     from rxsql.store.dialects.direct import Plan
@@ -30,7 +28,7 @@ class FileConnection(DirectConnection):
         self._synchronous = synchronous
         self.is_news = False  # whether others are to be told of the commit to come
 
-    def send_plan(self, plan: Plan, values: Mapping[str, Any]) -> Rows:
+    def send_plan(self, plan: Plan, values: Any) -> Rows:
         """Have SQLite execute a statement."""
         try:
             cursor = self.raw.execute(plan.text, values)

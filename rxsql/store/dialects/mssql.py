@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
 from rxsql.errors import StoreConflictError, StoreError, StoreRefusedError, StoreUnreachableError
 from rxsql.store.dialects import bulk, odbc, remedies
+from rxsql.store.dialects.serverconnections import ServerConnection, ServerConnections
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import URL, Connection, Engine
 
     from rxsql.settings import Settings
+    from rxsql.store.dialects.direct import Plan
     from rxsql.store.engine import Lender
 
 _PASSING_STATES = frozenset({"08001", "HYT00", "HYT01"})  # the server does not answer
@@ -25,6 +29,7 @@ _NO_DIALECT = (
     "SQLAlchemy {found} has no dialect for mssql+{driver}. Name mssql+pyodbc or mssql+mssqlpython in the URL; the "
     "latter needs SQLAlchemy 2.1, which comes with: pip install 'rxsql[mssql-python]'"
 )
+_BEGIN = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; BEGIN TRANSACTION"
 _TWO_UNITS = "\N{SNAKE}"  # one character, in UTF-16 two units
 _LONG_TEXT, _WRONG_PRECISION = "-" * 4001, "HY104"
 _SHORTEST_POLL, _LONGEST_POLL = 0.01, 1.0  # seconds
@@ -45,6 +50,7 @@ class StoreDialect:
         self._odbc = _odbc_string(url)
         self.label = odbc.label(self._odbc)
         self._counts_units: bool | None = None
+        self._connections: ServerConnections | None = None
 
     def engine(self) -> Engine:
         """Return an engine in autocommit, whose tables are those of schema rx.
@@ -58,8 +64,7 @@ class StoreDialect:
                 creator=creator,
                 isolation_level="AUTOCOMMIT",
                 execution_options={"schema_translate_map": {None: self.schema}},
-                pool_recycle=1500,
-                pool_pre_ping=True,
+                poolclass=sa.NullPool,  # `ServerConnections` keeps them
                 use_insertmanyvalues=False,
             )
         except sa.exc.NoSuchModuleError:
@@ -67,11 +72,16 @@ class StoreDialect:
 
     def reader(self, engine: Engine) -> Lender:
         """Return what lends a connection for reading."""
-        return engine.connect
+        return self._connections_of(engine).read
 
     def writer(self, engine: Engine, *, durable: bool, early: bool = False) -> Lender:  # noqa: ARG002 - the server decides
         """Return what lends a connection in a write transaction."""
-        return engine.execution_options(isolation_level="READ COMMITTED").begin
+        return partial(self._connections_of(engine).write, _BEGIN)
+
+    def _connections_of(self, engine: Engine) -> ServerConnections:
+        if self._connections is None:
+            self._connections = ServerConnections(engine, OdbcConnection)
+        return self._connections
 
     def insert_many(
         self, connection: Connection, statement: sa.TextClause, rows: Sequence[Mapping[str, Any]]
@@ -90,7 +100,9 @@ class StoreDialect:
         return PollWakeup()
 
     def close(self) -> None:
-        """Nothing stands ready."""
+        """Give back the connections that wait for their next use."""
+        if self._connections is not None:
+            self._connections.close()
 
     def translate(self, error: sa.exc.DBAPIError) -> StoreError:
         """Say SQL Server's and its drivers' errors in rxsql's words."""
@@ -166,6 +178,26 @@ class Connector:
             lost = "[08S01] The connection was lost at its start (SQLDriverConnect)"
             raise self._pyodbc.OperationalError("08S01", lost) from error
         return connection
+
+
+class OdbcConnection(ServerConnection):
+    """A connection through ODBC, which has one statement at a time under way."""
+
+    # The server may have undone the transaction by itself.
+    undo = "IF @@TRANCOUNT > 0 ROLLBACK TRANSACTION"
+
+    def ask(self, plan: Plan, values: Any) -> tuple[list[Any], int]:
+        """Have the driver send a statement; return its rows, and how many it has changed."""
+        with closing(self.raw.cursor()) as cursor:
+            if plan.sizes:
+                cursor.setinputsizes(plan.sizes)
+            cursor.execute(plan.text, values)
+            return plan.rows(cursor), cursor.rowcount
+
+    def say(self, text: str) -> None:
+        """Have the driver send a text."""
+        with closing(self.raw.cursor()) as cursor:
+            cursor.execute(text)
 
 
 class PollWakeup:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from rxsql.errors import StoreConflictError, StoreError, StoreRefusedError, StoreUnreachableError
-from rxsql.store.dialects.serverconnections import ServerConnections
+from rxsql.store.dialects.serverconnections import ServerConnection, ServerConnections
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import URL, Connection, Engine
 
     from rxsql.settings import Settings
-    from rxsql.store.dialects.serverconnections import ServerConnection
+    from rxsql.store.dialects.direct import Plan
     from rxsql.store.engine import Lender
 
 _REMEDIES = {
@@ -106,7 +106,7 @@ class StoreDialect:
 
     def _connections_of(self, engine: Engine) -> ServerConnections:
         if self._connections is None:
-            self._connections = ServerConnections(engine, {"prepare": False})
+            self._connections = ServerConnections(engine, PostgresConnection)
         return self._connections
 
     def insert_many(
@@ -147,6 +147,23 @@ class StoreDialect:
             return kind(f"The store {self.label}: {_PASSING_REMEDY} ({text})")
         other = StoreRefusedError if refused else StoreError
         return other(f"The store {self.label}: {remedy or 'it refused a statement.'} ({text})")
+
+
+class PostgresConnection(ServerConnection):
+    """A connection through psycopg, which keeps one cursor, and prepares what it sends for the sixth time."""
+
+    def __init__(self, engine: Engine, plans: dict[sa.Executable, Plan]) -> None:
+        super().__init__(engine, plans)
+        self._cursor = self.raw.cursor()
+
+    def ask(self, plan: Plan, values: Any) -> tuple[list[Any], int]:
+        """Have the driver send a statement; return its rows, and how many it has changed."""
+        cursor = self._cursor.execute(plan.text, values)
+        return plan.rows(cursor), cursor.rowcount
+
+    def say(self, text: str) -> None:
+        """Have the driver send a text, which may be several statements."""
+        self._cursor.execute(text, prepare=False)
 
 
 class NotifyWakeup:

@@ -10,8 +10,6 @@ import sqlalchemy as sa
 from rxsql.store.dialects.direct import Connections, DirectConnection, Reading, Rows
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from sqlalchemy.engine import Engine
 
     from rxsql.store.dialects.direct import Plan
@@ -29,33 +27,38 @@ class ServerConnection(DirectConnection):
         is_lost: Whether it must not be used again.
     """
 
-    def __init__(
-        self, engine: Engine, plans: dict[sa.Executable, Plan], unprepared: Mapping[str, Any]
-    ) -> None:
+    undo = "ROLLBACK"
+
+    def __init__(self, engine: Engine, plans: dict[sa.Executable, Plan]) -> None:
         super().__init__(engine, plans)
-        self._unprepared = unprepared
         self.planned_for = engine.dialect
         self._drivers_error: type[Exception] = engine.dialect.loaded_dbapi.Error
-        self._cursor = self.raw.cursor()
         self._is_in_transaction = False
         self._used_at = time.monotonic()
         self.is_lost = False
 
-    def send_plan(self, plan: Plan, values: Mapping[str, Any]) -> Rows:
+    def send_plan(self, plan: Plan, values: Any) -> Rows:
         """Have the server execute a statement."""
         try:
-            cursor = self._cursor.execute(plan.text, values)
-            rows = plan.rows(cursor)
+            rows, rowcount = self.ask(plan, values)
         except BaseException as error:
             raise self._wrapped(plan.text, error) from error
-        return Rows(rows, cursor.rowcount, rows[0][0] if rows else None)
+        return Rows(rows, rowcount, rows[0][0] if rows else None)
+
+    def ask(self, plan: Plan, values: Any) -> tuple[list[Any], int]:
+        """Have the driver send a statement; return its rows, and how many it has changed."""
+        raise NotImplementedError
 
     def send(self, text: str) -> None:
         """Have the server execute what begins or ends something."""
         try:
-            self._cursor.execute(text, **self._unprepared)
+            self.say(text)
         except BaseException as error:
             raise self._wrapped(text, error) from error
+
+    def say(self, text: str) -> None:
+        """Have the driver send a text that is not worth preparing."""
+        raise NotImplementedError
 
     def _wrapped(self, text: str, error: BaseException) -> BaseException:
         """Return a driver's error as SQLAlchemy has it; raise any other again."""
@@ -88,7 +91,7 @@ class ServerConnection(DirectConnection):
         self.is_lost = self.is_lost or self.invalidated  # which SQLAlchemy has found out
         try:
             if self._is_in_transaction and not self.is_lost:
-                self.send("ROLLBACK")
+                self.send(self.undo)
         except sa.exc.DBAPIError:  # what it was undone for says more
             self.is_lost = True
         self._is_in_transaction = False
@@ -124,16 +127,16 @@ class ServerConnections(Connections[ServerConnection]):
 
     Args:
         engine: Whose connections; in autocommit, and without a pool.
-        unprepared: What tells the driver's cursor not to prepare a statement.
+        kind: The driver's class of them.
     """
 
-    def __init__(self, engine: Engine, unprepared: Mapping[str, Any]) -> None:
+    def __init__(self, engine: Engine, kind: type[ServerConnection]) -> None:
         super().__init__(engine)
-        self._unprepared = unprepared
+        self._kind = kind
 
     def connect(self) -> ServerConnection:
         """Return a new connection."""
-        return ServerConnection(self._engine, self._plans, self._unprepared)
+        return self._kind(self._engine, self._plans)
 
     def give_back(self, connection: ServerConnection) -> None:
         """Let others have a connection; where it was lost, the others are likely to be, too."""
