@@ -224,14 +224,15 @@ class Connections(Generic[_Kept]):
 
     def take(self) -> _Kept:
         """Take a connection; give it back."""
-        while True:
+        while self._idle:
             try:
                 connection = self._idle.pop()
-            except IndexError:
-                return self.connect()
+            except IndexError:  # another thread was quicker
+                break
             if connection.is_usable:
                 return connection
             connection.close()
+        return self.connect()
 
     def give_back(self, connection: _Kept) -> None:
         """Let others have a connection."""

@@ -16,11 +16,14 @@ FROM (
             FROM rx.slots
             WHERE slots.job_key = jobs.job_key AND slots.worker_key = :worker_key
         ), 0) AS own_slots,
-        EXISTS(
-            SELECT 1
+        -- The first in the order of the index: EXISTS may be answered from the queued tasks of all jobs.
+        (
+            SELECT task_rows.task
             FROM rx.task_rows
             WHERE task_rows.job_key = jobs.job_key AND task_rows.status = 'queued'
-        ) AS has_queued
+            ORDER BY task_rows.job_key, task_rows.status, task_rows.task
+            LIMIT 1
+        ) IS NOT NULL AS has_queued
     FROM rx.jobs
     WHERE jobs.status IN ('queued', 'running') AND jobs.python IN (:python, '')
 ) AS held
