@@ -74,13 +74,15 @@ class Watch:
         now = time.monotonic()
         if now < self._look_due:
             return
-        self._look_due = now + _LOOK_SECONDS
+        due, self._look_due = self._look_due, now + _LOOK_SECONDS
         if self._python is None:
             self._python = jobs.get_job(self._store, self._job_id).python
         if _starts_by_itself(self._store, self._python):
             autostart.ensure_worker(self._store)
         elif (reason := _lack_of_worker(self._store, self._python)) is None:
             self._warn_due = now + _MOMENT_SECONDS
+        elif time.monotonic() - due > _LOOK_SECONDS:  # an outage: the workers, too, come back only now
+            self._warn_due = time.monotonic() + _MOMENT_SECONDS
         elif now >= self._warn_due:
             self._warn_due = now + _WARN_SECONDS
             # The time makes each warning new: Python shows the same text from the same line only once.

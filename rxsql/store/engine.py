@@ -165,6 +165,7 @@ class Store:
         self._fast_writer = dialect.writer(self._engine, durable=False)
         self._driver = self._engine.dialect.loaded_dbapi
         self._sender = secrets.token_hex(8)
+        self._opened_by = os.getpid()
 
     def __repr__(self) -> str:
         return f"Store({self.label!r})"
@@ -209,9 +210,10 @@ class Store:
         self.dialect.notify(connection, self.sql("notify"), self._sender)
 
     def close(self) -> None:
-        """Close all connections."""
-        self.dialect.close()
-        self._engine.dispose()
+        """Close all connections; those that a forked process finds here are its parent's."""
+        if self._opened_by == os.getpid():
+            self.dialect.close()
+            self._engine.dispose()
 
 
 @cache
@@ -259,8 +261,7 @@ def open_store(name: str | None = None) -> Store:
 
 def connect(name: str) -> Store:
     """Open a store without a look at its schema."""
-    dialect = dialect_for(name)
-    return Store(dialect)
+    return Store(dialect_for(name))
 
 
 def dialect_for(name: str) -> Dialect:
@@ -294,7 +295,6 @@ def check_version(store: Store) -> None:
     found = install.installed_version(store)
     if found == SCHEMA_VERSION:
         return
-    if found == 0 and store.dialect.embedded:
-        install.install(store)
-        return
-    raise SchemaVersionError(store.label, found, SCHEMA_VERSION)
+    if found or not store.dialect.embedded:
+        raise SchemaVersionError(store.label, found, SCHEMA_VERSION)
+    install.install(store)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import UTC
@@ -150,3 +151,19 @@ def test_a_turn_that_was_never_given_back(store: Store) -> None:
     submit(store, "second")
     assert lost.locked()
     store.close()
+
+
+def test_a_forked_process_that_ends(store: Store) -> None:
+    """It leaves its parent's connections alone: they are the parent's to close."""
+    with store.read() as connection:
+        connection.execute(JOB_COUNT)
+    pid = os.fork()
+    if pid == 0:
+        try:
+            store.close()
+        finally:
+            os._exit(0)
+    assert os.waitpid(pid, 0) == (pid, 0)
+    with store.read() as again:
+        assert again is connection
+        assert again.execute(JOB_COUNT).scalar() == 0

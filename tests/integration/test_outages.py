@@ -6,6 +6,7 @@ import os
 import selectors
 import socket
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from typing import Any
@@ -30,6 +31,7 @@ from rxsql import (
     rx_get_jobs,
     rx_wait_for_job,
 )
+from rxsql.client import watch
 from rxsql.errors import NoWorkerWarning, StoreError
 from rxsql.store import install, jobs, tasks
 from rxsql.store.engine import Store, connect, open_store
@@ -246,6 +248,33 @@ def test_server_restart(server_url, postgresql_cluster, start_worker_on, tmp_pat
     assert sorted(int(line) for line in log.read_text().splitlines()) == list(range(30))
     assert [worker.poll() for worker in workers] == [None, None]
     assert all("could_not_sign_off" not in text.read_text() for text in said)
+
+
+def test_a_look_after_workers_that_meets_an_outage(server_url, postgresql_cluster, monkeypatch, caplog):
+    """Workers that could not tell of themselves meanwhile have a moment to do so before anybody is warned of them."""
+    monkeypatch.setattr(watch, "_FIRST_LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(watch, "_LOOK_SECONDS", 0.01)
+    warned: list[object] = []
+    monkeypatch.setattr(
+        warnings, "warn", lambda *what, **_: warned.append(what)
+    )  # heard whatever is filtered
+    with closing(connect(server_url)) as store:
+        register(store, "w", lease_seconds=0.001)
+        submit(store, "j")
+        looking = watch.Watch(store, "j", stacklevel=1)
+        postgresql_cluster.stop()
+
+        def restart() -> None:
+            wait_until(lambda: "store.retry" in caplog.text)
+            postgresql_cluster.ensure_postgres_running()
+
+        restarting = threading.Thread(target=restart)
+        restarting.start()
+        looking.look()
+        restarting.join()
+        assert not warned
+        watch.warn_if_stuck(store, "j", "3.11", stacklevel=1)
+        assert len(warned) == 1
 
 
 def test_descriptor_of_a_lost_connection_is_a_new_childs(server_url):

@@ -14,10 +14,9 @@ if TYPE_CHECKING:
 
     from rxsql.store.dialects.direct import Plan
 
-_TRUSTED_SECONDS = 0.5  # since its last use, for which a connection need not be asked whether it lives
-_KEPT_SECONDS = (
-    1500.0  # after which what stands between may have dropped it silently, and asking could take minutes
-)
+# Since its last use: for so long a connection need not be asked whether it lives; after so long, what stands between
+# may have dropped it silently, and asking could take minutes.
+_TRUSTED_SECONDS, _KEPT_SECONDS = 0.5, 1500.0
 
 
 class ServerConnection(DirectConnection):
@@ -63,9 +62,8 @@ class ServerConnection(DirectConnection):
     def _wrapped(self, text: str, error: BaseException) -> BaseException:
         """Return a driver's error as SQLAlchemy has it; raise any other again."""
         if not isinstance(error, self._drivers_error):
-            self.is_lost = (
-                True  # interrupted, say: the answer is still to come, and would be taken for the next one's
-            )
+            # Interrupted, say: the answer is still to come, and would be taken for the next one's.
+            self.is_lost = True
             raise error
         found: Any = error
         self.is_lost = self.planned_for.is_disconnect(found, self.raw, None)
@@ -95,9 +93,8 @@ class ServerConnection(DirectConnection):
         except sa.exc.DBAPIError:  # what it was undone for says more
             self.is_lost = True
         self._is_in_transaction = False
-        if (
-            self.in_transaction() and not self.is_lost
-        ):  # as SQLAlchemy sees it, of a statement that took its way
+        # As SQLAlchemy sees it, after a statement that took its way.
+        if self.in_transaction() and not self.is_lost:
             self.rollback()
 
     @property
