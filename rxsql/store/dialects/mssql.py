@@ -147,7 +147,7 @@ def _creator(driver: str, connection_string: str, timeout: int) -> Any:
         import pyodbc  # noqa: PLC0415
     except ImportError as error:
         raise StoreError(remedies.remedy(str(error)) or f"pyodbc cannot be loaded: {error}") from error
-    pyodbc.pooling = False  # SQLAlchemy pools
+    pyodbc.pooling = False  # `ServerConnections` keeps them
     return Connector(pyodbc, connection_string, timeout)
 
 
