@@ -92,7 +92,7 @@ class Plan:
         self._sent = _processors(types, dialect, lambda kind: kind.bind_processor(dialect))
         columns = {number: column.type for number, column in enumerate(compiled._result_columns)}  # noqa: SLF001
         self._read = _processors(columns, dialect, lambda kind: kind.result_processor(dialect, None))
-        self._row: Callable[[Sequence[Any]], Any] | None = None
+        self._kind: tuple[list[str], Callable[[Sequence[Any]], Any]] = ([], tuple)
         self.sizes = self._sizes(types, dialect)
 
     def _sizes(self, types: Mapping[str, Any], dialect: Dialect) -> list[Any]:
@@ -121,15 +121,16 @@ class Plan:
         columns = cursor.description
         if columns is None:
             return []
-        if self._row is None:
-            self._row = _row_class([column[0] for column in columns])._make
+        kind, names = self._kind, [column[0] for column in columns]
+        if kind[0] != names:  # those of a batch of T-SQL may be others each time
+            kind = self._kind = (names, _row_class(names)._make)
         found = cursor.fetchall()
         if self._read:
             found = [[*row] for row in found]
             for row in found:
                 for number, process in self._read.items():
                     row[number] = process(row[number])
-        return [self._row(row) for row in found]
+        return [*map(kind[1], found)]
 
 
 def _row_class(names: Sequence[str]) -> Any:
