@@ -276,13 +276,15 @@ def shown(context: Any, store_path: Path, tmp_path: Path) -> Iterator[Shown]:
 
     gate = tmp_path / "gate"
     own = {"wait": False, "auto_cleanup": False}
+    failing = rx_exec(fail_odd, number=[0, 1, 2, 3], compute_context=context(**own))
+    rx_wait_for_job(failing)  # before the others: a query orders jobs by when they ended
     jobs = {
-        "failing": rx_exec(fail_odd, number=[0, 1, 2, 3], compute_context=context(**own)),
+        "failing": failing,
         "purged": rx_exec(fail_odd, number=[0], compute_context=context(wait=False)),
         "kept": rx_exec(fail_odd, number=[0], compute_context=context(**own)),
         "canceled": rx_exec(talk_until, gate=str(gate), compute_context=context(**own)),
     }
-    for name in ("failing", "purged", "kept"):
+    for name in ("purged", "kept"):
         rx_wait_for_job(jobs[name])
     rx_get_job_results(jobs["purged"])
     assert rx_cancel_job(jobs["canceled"])

@@ -7,7 +7,6 @@ over the same connection. A connection is kept for its next use.
 from __future__ import annotations
 
 from collections import namedtuple
-from itertools import count
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import sqlalchemy as sa
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Dialect, Engine
 
 _MOST_KEPT = 5  # connections; those of a rush are closed after it
-_numbers = count()
 
 
 class Rows:
@@ -162,7 +160,6 @@ class DirectConnection(Connection):
     def __init__(self, engine: Engine, plans: MutableMapping[sa.Executable, Plan]) -> None:
         super().__init__(engine)
         self.raw: Any = self.connection.dbapi_connection
-        self.number = next(_numbers)  # its own in this process
         self._plans = plans
         self._schemas = self.get_execution_options().get("schema_translate_map")
         self._watchers: Any = engine.dispatch
@@ -194,7 +191,6 @@ class DirectConnection(Connection):
         """Undo what was not committed, and be ready for the next one."""
         raise NotImplementedError
 
-    @property
     def is_usable(self) -> bool:
         """Whether it can be used again, as far as that can be told before."""
         return True
@@ -230,7 +226,7 @@ class Connections(Generic[_Kept]):
                 connection = self._idle.pop()
             except IndexError:  # another thread was quicker
                 break
-            if connection.is_usable:
+            if connection.is_usable():
                 return connection
             connection.close()
         return self.connect()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from rxsql.store.dialects.direct import Plan
 
 
+_numbers = count()
+
+
 class FileConnection(DirectConnection):
     """A connection to an SQLite file."""
 
@@ -25,6 +29,7 @@ class FileConnection(DirectConnection):
 
     def __init__(self, engine: Engine, plans: dict[sa.Executable, Plan], synchronous: str) -> None:
         super().__init__(engine, plans)
+        self.number = next(_numbers)  # its own in this process
         self._synchronous = synchronous
         self.is_news = False  # whether others are to be told of the commit to come
 

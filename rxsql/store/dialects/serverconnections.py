@@ -97,7 +97,6 @@ class ServerConnection(DirectConnection):
         if self.in_transaction() and not self.is_lost:
             self.rollback()
 
-    @property
     def is_usable(self) -> bool:
         """Whether it lives: one that was in use a moment ago need not be asked, one that rests for long is not."""
         rested = time.monotonic() - self._used_at
