@@ -16,6 +16,7 @@ from rxsql.payload.calls import (
 from rxsql.payload.exceptions import DumpedError, dump_error, load_error, texts_of
 from rxsql.payload.frames import PYTHON, Header, frame, read_header
 from rxsql.payload.limits import checked
+from rxsql.payload.packing import pack, unpack
 from rxsql.payload.signing import Keyring
 from rxsql.payload.values import Dumper, dump, is_picklable, load
 
@@ -40,7 +41,9 @@ __all__ = [
     "load_function",
     "name_of",
     "namespaces_of",
+    "pack",
     "read_header",
     "texts_of",
+    "unpack",
     "unpicklable",
 ]

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import cloudpickle
 
 from rxsql.errors import PayloadError
+from rxsql.payload import plainfunctions
+from rxsql.payload.frames import frame
 from rxsql.payload.values import dump, is_picklable, load
 
 if TYPE_CHECKING:
@@ -26,7 +28,8 @@ def dump_function(function: Callable[..., Any], local_state: Mapping[str, Any]) 
     """
     details = {"cloudpickle": cloudpickle.__version__, "platform": platform.system(), **_library_versions()}
     try:
-        return dump((function, dict(local_state)), details)
+        plain = None if local_state else plainfunctions.dump(function)
+        return dump((function, dict(local_state)), details) if plain is None else frame(plain, details)
     except Exception as error:
         culprit = _culprit_of_state(local_state) or _culprit(function, set())
         because = f" because of {culprit}" if culprit else ""

@@ -8,6 +8,7 @@ from sys import getsizeof
 from typing import TYPE_CHECKING, Any
 
 from rxsql.errors import PayloadError
+from rxsql.payload import plainfunctions
 from rxsql.payload.frames import body_of, frame, frame_pieces, small_body_of
 from rxsql.payload.modules import by_value
 from rxsql.payload.pickling import Pickler, Sink, Source, Unpickler
@@ -87,7 +88,7 @@ def is_picklable(value: Any) -> bool:
 
 
 def load(payload: bytes | memoryview) -> Any:
-    """Return the value of a frame.
+    """Return the value of a frame; a plain function as the first of a pair, as functions travel.
 
     Raises:
         PayloadVersionError: Another Python minor version made it; nothing was unpickled.
@@ -97,6 +98,8 @@ def load(payload: bytes | memoryview) -> Any:
     small = small_body_of(payload)
     body = body_of(payload) if small is None else small
     try:
+        if body[:1] == plainfunctions.MARK:
+            return plainfunctions.load(body), {}
         if small is not None and _STACK_GLOBAL not in small:
             return pickle.loads(small)
         source: Any = (

@@ -32,18 +32,21 @@ _OWN_FRAMES = 1  # frames of this module above the user's in a traceback
 class Job:
     """The loaded function and the input that its runs share."""
 
-    def __init__(self, message: wire.JobMessage) -> None:
+    def __init__(self, fields: Sequence[Any]) -> None:
         """Import the job's packages, then its function.
+
+        Args:
+            fields: Those of a wire.JobMessage.
 
         Raises:
             Exception: Whatever stands in the way; the job cannot be run here.
         """
-        kind, function, shared_input = message.kind, message.function, message.shared_input
-        for package in message.packages:
+        function, shared_input, kind, packages, continue_on_failure, memory_mb, payload_mb = fields
+        for package in packages:
             importlib.import_module(package)
-        self.continue_on_failure = message.continue_on_failure
-        self.memory_mb = message.memory_mb
-        self.payload_mb = message.payload_mb
+        self.continue_on_failure = continue_on_failure
+        self.memory_mb = memory_mb
+        self.payload_mb = payload_mb
         if self.memory_mb:
             _limit_memory(self.memory_mb)
         self.script: Callable[[bytes | memoryview | Spool], Spool] | None = None

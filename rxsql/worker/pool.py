@@ -68,7 +68,7 @@ class Child:
         message = wire.JobMessage(
             function=item.function,
             shared_input=item.shared_input or b"",
-            kind=item.kind,
+            kind=item.kind.value,
             packages=item.packages_to_load,
             continue_on_failure=item.continue_on_failure,
             memory_mb=settings.memory_mb,

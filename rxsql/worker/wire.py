@@ -15,9 +15,10 @@ import socket
 import struct
 import sys
 import tempfile
-from typing import IO, TYPE_CHECKING, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from rxsql.pages import Spool
+from rxsql.payload import pack, unpack
 from rxsql.sections import Descriptor, Pieces, Section, write_all
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ _HAS_MEMFD = sys.platform.startswith("linux")
 _SECTION = struct.Struct("<QQ")
 _BLOCK = 512
 _ONE_FD = socket.CMSG_LEN(array.array("i").itemsize)
-_JOB = struct.Struct("<cII")
 _TASK = struct.Struct("<cIIII")
 _OUTCOME = struct.Struct("<cIIBdQQII")
 # A packet's first byte: where its large body is.
@@ -48,15 +48,12 @@ def pair() -> tuple[socket.socket, socket.socket]:
 
 
 class JobMessage(NamedTuple):
-    """The job that a child serves: what it runs, what all runs share, modules to import, and limits (0: none).
-
-    No module's name has a NUL in it.
-    """
+    """The job that a child serves: what it runs, what all runs share, modules to import, and limits (0: none)."""
 
     function: bytes
     shared_input: bytes
     kind: str
-    packages: Sequence[str]
+    packages: tuple[str, ...]
     continue_on_failure: bool
     memory_mb: int
     payload_mb: int
@@ -89,10 +86,7 @@ class OutcomeMessage(NamedTuple):
 
 def send_job(sock: socket.socket, job: JobMessage) -> None:
     """Tell a child which job it serves."""
-    words = (job.kind, str(int(job.continue_on_failure)), str(job.memory_mb), str(job.payload_mb))
-    details = "\0".join((*words, *job.packages)).encode(errors="surrogatepass")
-    head = _JOB.pack(JOB, len(details), len(job.function))
-    _send(sock, head, details, job.function, job.shared_input)
+    _send(sock, JOB, pack((*job,)))
 
 
 def send_task(sock: socket.socket, task: TaskMessage, own: bytes | Spool | Section) -> None:
@@ -217,22 +211,9 @@ def _view(fd: int) -> memoryview:
     return memoryview(mmap.mmap(fd, 0, mmap.MAP_SHARED | mmap.MAP_POPULATE, mmap.PROT_READ))
 
 
-def parse_job(message: Message) -> JobMessage:
-    """Return a job message."""
-    _, details, function = _JOB.unpack_from(message.packet, 1)
-    body = message.rest(1 + _JOB.size)
-    shared = details + function
-    words = str(body[:details], "utf-8", "surrogatepass").split("\0")
-    kind, continue_on_failure, memory_mb, payload_mb, *packages = words
-    return JobMessage(
-        bytes(body[details:shared]),
-        bytes(body[shared:]),
-        kind,
-        packages,
-        continue_on_failure == "1",
-        int(memory_mb),
-        int(payload_mb),
-    )
+def parse_job(message: Message) -> Sequence[Any]:
+    """Return the fields of a job message, of which the supervisor made every byte."""
+    return unpack(message.rest(2))
 
 
 def parse_task(message: Message) -> TaskMessage:

@@ -174,7 +174,9 @@ class Zygote:
             child.rehearse(self._streams)
             keep_to(processors_of(self._worker))
             # It is not closed before the end, and what is not closed would be warned of.
-            sock = socket.socket(fileno=sock_fd)
+            sock = socket.socket(
+                socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, sock_fd
+            )  # asks for nothing that way
             child.serve(sock, self._streams)
             give_way()
             code = 0
