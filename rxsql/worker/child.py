@@ -10,7 +10,7 @@ import sys
 import time
 import types
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rxsql import payload
 from rxsql.errors import LimitError, ScriptError
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from rxsql.worker.streams import Streams
 
+_Body = TypeVar("_Body", "bytes | Pieces", Spool)
 _PLAIN = frozenset({int, float, str, bytes, bool, type(None)})
 _OWN_FRAMES = 1  # frames of this module above the user's in a traceback
 
@@ -177,7 +178,7 @@ class Runner:
             inputs = _own_inputs(task)
         except Exception as error:  # noqa: BLE001
             inputs = error
-        done = frozenset(task.done_runs)
+        done = frozenset(task.done_runs) if task.done_runs else ()
         for position in range(task.run_count):
             run = task.first_run + position
             if run not in done and not self._over:
@@ -205,22 +206,23 @@ class Runner:
         ):  # a copy that user code forked and did not end: the original goes on from here
             os._exit(0)
         seconds = time.perf_counter() - begun
-        out, err = self._streams.sizes()
+        ends = self._streams.sizes()
+        if type(body) is bytes and not failed and len(body) <= wire.INLINE:
+            wire.send_small_value(self._sock, number, run, seconds, ends, body)
+            return
         whole, pieces = (None, body) if isinstance(body, Pieces) else (body, None)
-        outcome = wire.OutcomeMessage(number, run, failed, seconds, out, err, text, trace, whole)
+        outcome = wire.OutcomeMessage(number, run, failed, seconds, *ends, text, trace, whole)
         wire.send_outcome(self._sock, outcome, pieces)
 
     def _value(self, run: int, own: bytes | memoryview | Spool | Exception) -> bytes | Pieces | Spool:
         if isinstance(own, Exception):
             raise own
         if self._job.script is not None:
-            return payload.checked(self._job.script(own), self._job.payload_mb, f"The result of run {run}")
+            return self._checked(run, self._job.script(own))
         given = payload.load(own) if len(own) and not isinstance(own, Spool) else {}
         value = self._job.function(**self._job.arguments(given))
         try:
-            return payload.checked(
-                self._dumper.pieces(value), self._job.payload_mb, f"The result of run {run}"
-            )
+            return self._checked(run, self._dumper.pieces(value))
         except (LimitError, MemoryError):
             raise
         except Exception as error:
@@ -229,3 +231,7 @@ class Runner:
                 f"{type(error).__name__}: {error}. "
                 "Return plain data instead."
             ) from error
+
+    def _checked(self, run: int, body: _Body) -> _Body:
+        limit = self._job.payload_mb
+        return payload.checked(body, limit, f"The result of run {run}") if limit else body

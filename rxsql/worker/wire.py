@@ -34,6 +34,8 @@ _TASK = struct.Struct("<cIIII")
 _OUTCOME = struct.Struct("<cIIBdQQII")
 # A packet's first byte: where its large body is.
 _IN_PACKET, _IN_SCRATCH_FILE, _IN_PAGES, _IN_SECTION = range(4)
+_PLAIN_PACKET = bytes((_IN_PACKET,))
+_FAILED, _HAS_PAYLOAD = 1, 2  # flags of an outcome
 _LONGEST_TEXTS = 2**20  # bytes of an error and its traceback, which the child has cut
 _LONGEST_SECONDS = 1e9
 JOB, TASK, OUTCOME, BROKEN, READY = b"J", b"T", b"O", b"B", b"R"
@@ -109,12 +111,12 @@ def send_outcome(sock: socket.socket, outcome: OutcomeMessage, pieces: Pieces | 
     """Tell the supervisor a run's end; `pieces` is its payload where that is in some."""
     body = outcome.payload if pieces is None else pieces
     error, trace = outcome.error.encode(errors="replace"), outcome.traceback.encode(errors="replace")
-    has_payload = 2 if body is not None else 0
+    has_payload = _HAS_PAYLOAD if body is not None else 0
     head = _OUTCOME.pack(
         OUTCOME,
         outcome.number,
         outcome.run,
-        int(outcome.failed) | has_payload,
+        _FAILED * outcome.failed | has_payload,
         outcome.seconds,
         outcome.stdout_end,
         outcome.stderr_end,
@@ -122,6 +124,14 @@ def send_outcome(sock: socket.socket, outcome: OutcomeMessage, pieces: Pieces | 
         len(trace),
     )
     _send(sock, head, error, trace, b"" if body is None else body)
+
+
+def send_small_value(
+    sock: socket.socket, number: int, run: int, seconds: float, ends: tuple[int, int], payload: bytes
+) -> None:
+    """Tell the supervisor what a run has returned, in at most `INLINE` bytes: most outcomes are such."""
+    head = _OUTCOME.pack(OUTCOME, number, run, _HAS_PAYLOAD, seconds, *ends, 0, 0)
+    sock.send(b"".join((_PLAIN_PACKET, head, payload)))
 
 
 def send_text(sock: socket.socket, kind: bytes, text: str) -> None:
@@ -137,7 +147,7 @@ def _send(sock: socket.socket, head: bytes, *parts: bytes | memoryview | Pieces 
             return
     body = [part.data if isinstance(part, Spool) else part for part in parts]
     if sum(map(len, body)) <= INLINE:
-        sock.send(b"".join((bytes((_IN_PACKET,)), head, *map(bytes, body))))
+        sock.send(b"".join((_PLAIN_PACKET, head, *map(bytes, body))))
         return
     with _scratch_file() as file:
         for part in body:
@@ -242,13 +252,13 @@ def parse_outcome(message: Message) -> OutcomeMessage:
         raise ValueError("the texts are too long")
     body = message.body if message.packet[0] else message.packet[1 + _OUTCOME.size :]
     payload: bytes | memoryview | Spool | None = message.pages
-    if payload is None and flags & 2:
+    if payload is None and flags & _HAS_PAYLOAD:
         payload = body[error + trace :]
     texts = bytes(body[: error + trace])
     return OutcomeMessage(
         number,
         run,
-        bool(flags & 1),
+        bool(flags & _FAILED),
         seconds if 0.0 <= seconds <= _LONGEST_SECONDS else 0.0,  # user code may have changed the clock
         stdout_end,
         stderr_end,
