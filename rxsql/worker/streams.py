@@ -15,7 +15,7 @@ import time
 import weakref
 from contextlib import suppress
 from functools import cache
-from os import SEEK_END, dup2, lseek
+from os import dup2, fstat
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ class Streams:
         except OSError:  # the descriptor was closed or replaced under the stream
             self.restore()
         self._flush_c(None)
-        return lseek(self._fds[0], 0, SEEK_END), lseek(self._fds[1], 0, SEEK_END)
+        return fstat(self._fds[0]).st_size, fstat(self._fds[1]).st_size
 
 
 def settle() -> None:
