@@ -9,15 +9,14 @@ import sqlalchemy as sa
 from rxsql.errors import JobNotFoundError
 from rxsql.kinds import JobKind
 from rxsql.models import Job, JobState, Purged, RxRemoteJobStatus
-from rxsql.store import large
+from rxsql.store import large, storedfunctions
 from rxsql.store.retry import retried
-from rxsql.store.scripttables import frames, published, scripts, waiters
+from rxsql.store.scripttables import frames, scripts, waiters
 from rxsql.store.tables import (
     Key,
     console_chunks,
     constant,
     crash_rows,
-    functions,
     inputs,
     job_progress,
     jobs,
@@ -81,13 +80,6 @@ _MARK_PURGED = constant(
     sa.update(jobs)
     .where(jobs.c.job_key == sa.bindparam("purged_key"))
     .values(purged_at=sa.func.coalesce(jobs.c.purged_at, now()))
-)
-_DROP_UNUSED_FUNCTION = constant(
-    sa.delete(functions).where(
-        functions.c.function_hash == sa.bindparam("function_hash"),
-        ~sa.exists().where(jobs.c.function_hash == functions.c.function_hash, jobs.c.purged_at.is_(None)),
-        ~sa.exists().where(published.c.function_hash == functions.c.function_hash),
-    )
 )
 
 
@@ -214,7 +206,7 @@ def purge(store: Store, job_id: str) -> Purged:
         job = _found(connection, store, job_id)
         if not RxRemoteJobStatus(job.status).is_final:
             end_open_job(connection, store, job.job_key, RxRemoteJobStatus.CANCELED, None)
-        purged = _purge(connection, job)
+        purged = _purge(connection, store, job)
     large.drop(store, job_id)
     return purged
 
@@ -223,7 +215,7 @@ def purge(store: Store, job_id: str) -> Purged:
 def purge_ended(store: Store, job: JobState) -> None:
     """Remove what an ended job has stored; not durable: after a loss of power its results are simply still there."""
     with store.write(durable=False) as connection:
-        _purge(connection, job)
+        _purge(connection, store, job)
     large.drop(store, job.job_id)
 
 
@@ -234,11 +226,11 @@ def _found(connection: Connection, store: Store, job_id: str) -> Any:
     return row
 
 
-def _purge(connection: Connection, job: Any) -> Purged:
+def _purge(connection: Connection, store: Store, job: Any) -> Purged:
     results_count, console_count, *_ = _delete_artifacts(connection, job.job_key)
     task_count = connection.execute(_DROP_TASKS, {"job_key": job.job_key}).rowcount
     connection.execute(_MARK_PURGED, {"purged_key": job.job_key})
-    connection.execute(_DROP_UNUSED_FUNCTION, {"function_hash": job.function_hash})
+    storedfunctions.drop_unused(connection, store, job.function_hash)
     return Purged(job_id=job.job_id, tasks=task_count, results=results_count, console=console_count)
 
 
@@ -260,9 +252,10 @@ def purge_expired(
         expired = connection.execute(store.sql("expired_jobs"), parameters).all()
     for job in expired:
         with store.write(durable=False) as connection:
-            _purge(connection, job)
+            _purge(connection, store, job)
         large.drop(store, job.job_id)
     large.drop_strays(store)
+    storedfunctions.sweep(store)
     with store.write(durable=False) as connection:
         connection.execute(store.sql("delete_tombstones"), {"tombstone_seconds": tombstone_seconds})
         connection.execute(store.sql("delete_stopped_workers"), {"tombstone_seconds": tombstone_seconds})

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
 from rxsql.kinds import PublishedFunction
+from rxsql.store import storedfunctions
 from rxsql.store.retry import retried
 from rxsql.store.scripttables import published
-from rxsql.store.tables import functions, jobs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,11 +17,6 @@ if TYPE_CHECKING:
     from rxsql.store.engine import Store
 
 _BY_NAME = published.c.name == sa.bindparam("known")
-_UNUSED = sa.delete(functions).where(
-    functions.c.function_hash == sa.bindparam("hash"),
-    ~sa.exists().where(jobs.c.function_hash == functions.c.function_hash, jobs.c.purged_at.is_(None)),
-    ~sa.exists().where(published.c.function_hash == functions.c.function_hash),
-)
 
 
 @retried
@@ -36,16 +30,15 @@ def publish(store: Store, function: bytes, row: Mapping[str, Any]) -> bool:
         function: The function's payload.
         row: What `published` says of it, but for the hash.
     """
-    name, function_hash = row["name"], hashlib.sha256(function).hexdigest()
+    name = row["name"]
     with store.write() as connection:
-        body = {"function_hash": function_hash, "body": function}
-        connection.execute(store.sql("add_function"), body)
+        function_hash = storedfunctions.add(connection, store, function)
         old = connection.scalar(sa.select(published.c.function_hash).where(_BY_NAME), {"known": name})
         if old is not None:
             connection.execute(sa.delete(published).where(_BY_NAME), {"known": name})
         connection.execute(sa.insert(published), {**row, "function_hash": function_hash})
-        if old is not None:
-            connection.execute(_UNUSED, {"hash": old})
+        if old not in (None, function_hash):
+            storedfunctions.drop_unused(connection, store, old)
     return old is not None
 
 
@@ -56,7 +49,7 @@ def unpublish(store: Store, name: str) -> bool:
         found = connection.scalar(sa.select(published.c.function_hash).where(_BY_NAME), {"known": name})
         connection.execute(sa.delete(published).where(_BY_NAME), {"known": name})
         if found is not None:
-            connection.execute(_UNUSED, {"hash": found})
+            storedfunctions.drop_unused(connection, store, found)
     return found is not None
 
 

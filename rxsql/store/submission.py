@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
 from rxsql.errors import JobExistsError
-from rxsql.store import large, scripts
+from rxsql.store import large, scripts, storedfunctions
 from rxsql.store.retry import retried
 from rxsql.store.tables import SHARED_INPUT, constant, jobs
 
@@ -81,7 +80,7 @@ def _key_of_same(store: Store, job: NewJob) -> int | None:
 
 
 def _hash(job: NewJob) -> str:
-    return hashlib.sha256(job.function).hexdigest() if job.function else ""
+    return storedfunctions.hash_of(job.function) if job.function else ""
 
 
 def _insert(
@@ -92,11 +91,7 @@ def _insert(
 ) -> int:
     # Nobody misses a job that is lost with the call that was submitting it.
     with store.write_early() as connection:
-        function_hash = _hash(job)
-        if job.function:
-            connection.execute(
-                store.sql("add_function"), {"function_hash": function_hash, "body": job.function}
-            )
+        function_hash = storedfunctions.add(connection, store, job.function) if job.function else ""
         try:
             job_key = _add_row(connection, job, function_hash)
         except sa.exc.IntegrityError as error:

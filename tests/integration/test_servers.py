@@ -45,7 +45,7 @@ from rxsql import (
 from rxsql.client.watch import why_not_running
 from rxsql.errors import NoWorkerWarning, StoreError
 from rxsql.payload import PYTHON
-from rxsql.store import jobs, reaping, tasks, workers
+from rxsql.store import jobs, reaping, submission, tasks, workers, workitems
 from rxsql.store.engine import Store, open_store
 from rxsql.store.submission import add_job
 
@@ -388,6 +388,71 @@ def test_nothing_is_claimed_once_taken_for_dead(store):
     for thread in (reaper, late):
         thread.join()
     assert claimed == [] and held_by(store, worker) == 0
+
+
+# ------------------------------------------------------------------------------------------------- functions
+
+FUNCTIONS = "SELECT COUNT(*) FROM {rx}functions"
+
+
+def purging_in_the_midst(
+    store: Store, monkeypatch: pytest.MonkeyPatch, error: Exception | None = None
+) -> None:
+    """Let the next submission, between its function and its job, wait for the purge of the job `a`."""
+    add_row = submission._add_row
+
+    def purge_first(*arguments: Any) -> int:
+        monkeypatch.setattr(submission, "_add_row", add_row)
+        jobs.purge(store, "a")
+        if error is not None:
+            raise error
+        return add_row(*arguments)
+
+    monkeypatch.setattr(submission, "_add_row", purge_first)
+
+
+def test_a_function_stays_for_who_submits_just_now(store, monkeypatch):
+    """The purge of the last job that had it leaves it, also while nobody sees the next one yet."""
+    skip_on_babelfish(store, "ignores locking hints, by which the one spares the other's function")
+    submit(store, "a")
+    purging_in_the_midst(store, monkeypatch)
+    job_key = submit(store, "b")
+    assert workitems.work_item(store, job_key).function == b"function"
+    jobs.purge(store, "b")
+    assert scalar(store, FUNCTIONS) == 0
+
+
+def test_who_submits_waits_for_a_purge(store, monkeypatch):
+    """A function that is just being removed is stored again."""
+    skip_on_babelfish(store, "ignores locking hints, by which the one waits for the other")
+    submit(store, "a")
+    keys: list[int] = []
+    late = threading.Thread(target=lambda: keys.append(submit(store, "b")))
+    has_to_itself = store.dialect.has_to_itself
+
+    def slowly(*arguments: Any) -> bool:
+        found = has_to_itself(*arguments)
+        late.start()
+        wait_until(lambda: lock_waits(store) or not late.is_alive())
+        return found
+
+    monkeypatch.setattr(store.dialect, "has_to_itself", slowly)
+    jobs.purge(store, "a")
+    late.join()
+    assert workitems.work_item(store, keys[0]).function == b"function"
+
+
+def test_a_function_that_was_left_is_swept(store, monkeypatch):
+    """Where the submission that held it came to nothing; what jobs need stays."""
+    skip_on_babelfish(store, "ignores locking hints, by which the one spares the other's function")
+    submit(store, "a")
+    submit(store, "needed", function=b"other")
+    purging_in_the_midst(store, monkeypatch, ZeroDivisionError())
+    with pytest.raises(ZeroDivisionError):
+        submit(store, "b")
+    assert scalar(store, FUNCTIONS) == 2
+    jobs.purge_expired(store, retention_seconds=3600, tombstone_seconds=3600)
+    assert rows_of(store, "SELECT body FROM {rx}functions") == [(b"other",)]
 
 
 # --------------------------------------------------------------------------------------------------- outages

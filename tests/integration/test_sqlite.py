@@ -26,7 +26,7 @@ from rxsql.store.dialects import fileconnections, filelog, filewakeup, sqlite
 from rxsql.store.engine import Store, connect, dialect_for, open_store
 
 if TYPE_CHECKING:
-    from rxsql.store.engine import Wakeup
+    from rxsql.store.protocols import Wakeup
 
 __all__ = ["supervisor"]
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from rxsql.settings import Settings
     from rxsql.store.dialects.direct import Plan
-    from rxsql.store.engine import Lender
+    from rxsql.store.protocols import Lender
 
 _PASSING_STATES = frozenset({"08001", "HYT00", "HYT01"})  # the server does not answer
 _NO_CONNECTION = frozenset({"08001", "HYT01", "IM002", "01000"})
@@ -91,6 +91,14 @@ class StoreDialect:
             self._counts_units = connection.scalar(sa.select(sa.func.len(_TWO_UNITS))) == len(_TWO_UNITS) + 1
         for parameters in bulk.packed(rows, counts_units=self._counts_units):
             connection.execute(statement, parameters)
+
+    def add_function(self, connection: Connection, statement: sa.TextClause, row: Mapping[str, Any]) -> None:
+        """Insert a function that is not there; its row, or the place for it, stays locked."""
+        connection.execute(statement, row)
+
+    def has_to_itself(self, connection: Connection, statement: sa.TextClause, row: Mapping[str, Any]) -> bool:
+        """Take a function's lock where nobody else has it."""
+        return connection.execute(statement, row).one_or_none() is not None
 
     def notify(self, _connection: Connection, _statement: sa.TextClause, _own: str) -> None:
         """Nothing to do: the others poll."""

@@ -1,0 +1,59 @@
+"""Functions as the store keeps them: each once, by the hash of its bytes, for as long as a job or a name needs it."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from rxsql.store.scripttables import published
+from rxsql.store.tables import constant, functions, jobs
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
+    from rxsql.store.engine import Store
+
+_IS_UNUSED = (
+    ~sa.exists().where(jobs.c.function_hash == functions.c.function_hash, jobs.c.purged_at.is_(None)),
+    ~sa.exists().where(published.c.function_hash == functions.c.function_hash),
+)
+_UNUSED = sa.select(functions.c.function_hash).where(*_IS_UNUSED).limit(sa.bindparam("most"))
+_DROP = constant(
+    sa.delete(functions).where(functions.c.function_hash == sa.bindparam("function_hash"), *_IS_UNUSED)
+)
+
+
+def hash_of(function: bytes) -> str:
+    """Return the name by which jobs know a function."""
+    return hashlib.sha256(function).hexdigest()
+
+
+def add(connection: Connection, store: Store, function: bytes) -> str:
+    """Have a function in the store, where nobody removes it before this transaction's end; return its hash."""
+    function_hash = hash_of(function)
+    row = {"function_hash": function_hash, "body": function}
+    store.dialect.add_function(connection, store.sql("add_function"), row)
+    return function_hash
+
+
+def drop_unused(connection: Connection, store: Store, function_hash: str) -> None:
+    """Remove a function that nothing needs; of one that somebody is just submitting or removing, nothing is said yet.
+
+    What is left because of that goes with the next one who needed it, or with `sweep`.
+    """
+    # First the lock, then the look in a statement of its own: it sees what was committed before.
+    row = {"function_hash": function_hash}
+    if store.dialect.has_to_itself(connection, store.sql("lock_function"), row):
+        connection.execute(_DROP, row)
+
+
+def sweep(store: Store, *, most: int = 100) -> int:
+    """Remove functions that nothing needs, and that were left; return how many there were."""
+    with store.read() as connection:
+        left = list(connection.execute(_UNUSED, {"most": most}).scalars())
+    for function_hash in left:
+        with store.write(durable=False) as connection:
+            drop_unused(connection, store, function_hash)
+    return len(left)
