@@ -67,12 +67,6 @@ class Dialect(Protocol):
     ) -> None:
         """Insert rows in as few statements as this database can."""
 
-    def add_function(self, connection: Connection, statement: sa.TextClause, row: Mapping[str, Any]) -> None:
-        """Insert a function that is not there, and keep it from being removed until the transaction's end."""
-
-    def has_to_itself(self, connection: Connection, statement: sa.TextClause, row: Mapping[str, Any]) -> bool:
-        """Take a function for this transaction alone; False where it is not there, or another one has it just now."""
-
     def notify(self, connection: Connection, statement: sa.TextClause, own: str) -> None:
         """Tell others of a change with this transaction's commit, where that can be, as the sender `own`."""
 

@@ -33,19 +33,19 @@ def hash_of(function: bytes) -> str:
 def add(connection: Connection, store: Store, function: bytes) -> str:
     """Have a function in the store, where nobody removes it before this transaction's end; return its hash."""
     function_hash = hash_of(function)
-    row = {"function_hash": function_hash, "body": function}
-    store.dialect.add_function(connection, store.sql("add_function"), row)
+    connection.execute(store.sql("add_function"), {"function_hash": function_hash, "body": function})
     return function_hash
 
 
 def drop_unused(connection: Connection, store: Store, function_hash: str) -> None:
-    """Remove a function that nothing needs; of one that somebody is just submitting or removing, nothing is said yet.
+    """Remove a function that nothing needs, unless somebody is just submitting or removing a job that has it.
 
     What is left because of that goes with the next one who needed it, or with `sweep`.
     """
     # First the lock, then the look in a statement of its own: it sees what was committed before.
     row = {"function_hash": function_hash}
-    if store.dialect.has_to_itself(connection, store.sql("lock_function"), row):
+    is_alone = store.dialect.embedded or connection.execute(store.sql("lock_function"), row).one_or_none()
+    if is_alone:
         connection.execute(_DROP, row)
 
 

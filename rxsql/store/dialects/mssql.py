@@ -92,14 +92,6 @@ class StoreDialect:
         for parameters in bulk.packed(rows, counts_units=self._counts_units):
             connection.execute(statement, parameters)
 
-    def add_function(self, connection: Connection, statement: sa.TextClause, row: Mapping[str, Any]) -> None:
-        """Insert a function that is not there; its row, or the place for it, stays locked."""
-        connection.execute(statement, row)
-
-    def has_to_itself(self, connection: Connection, statement: sa.TextClause, row: Mapping[str, Any]) -> bool:
-        """Take a function's lock where nobody else has it."""
-        return connection.execute(statement, row).one_or_none() is not None
-
     def notify(self, _connection: Connection, _statement: sa.TextClause, _own: str) -> None:
         """Nothing to do: the others poll."""
 

@@ -115,16 +115,6 @@ class StoreDialect:
         """Insert rows in one statement, which takes an array a column."""
         connection.execute(statement, {name: [row[name] for row in rows] for name in rows[0]})
 
-    def add_function(self, connection: Connection, statement: sa.TextClause, row: Mapping[str, Any]) -> None:
-        """Insert a function that is not there, or take a lock on it that others may have, too."""
-        # Again, where others removed it, or committed theirs, while the statement ran.
-        while connection.execute(statement, row).one_or_none() is None:
-            pass
-
-    def has_to_itself(self, connection: Connection, statement: sa.TextClause, row: Mapping[str, Any]) -> bool:
-        """Take a function's lock where nobody else has any."""
-        return connection.execute(statement, row).one_or_none() is not None
-
     def notify(self, connection: Connection, statement: sa.TextClause, own: str) -> None:
         """Notify those who listen, with this transaction's commit."""
         connection.execute(statement, {"sender": own})

@@ -143,16 +143,6 @@ class StoreDialect:
         except sqlite3.Error as error:
             raise sa.exc.DBAPIError(statement.text, None, error) from error
 
-    def add_function(self, connection: Connection, statement: sa.TextClause, row: Mapping[str, Any]) -> None:
-        """Insert a function that is not there; who writes is alone."""
-        connection.execute(statement, row)
-
-    def has_to_itself(
-        self, _connection: Connection, _statement: sa.TextClause, _row: Mapping[str, Any]
-    ) -> bool:
-        """Nothing to do: who writes is alone."""
-        return True
-
     def notify(self, connection: Connection, _statement: sa.TextClause, _own: str) -> None:
         """Have a knock at the log follow the commit."""
         cast("FileConnection", connection).is_news = True

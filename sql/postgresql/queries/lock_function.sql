@@ -1,4 +1,3 @@
--- Lock a function to remove it; no row where it is not there, or somebody just stores or removes a job that has it.
-SELECT function_hash FROM rx.functions
-WHERE function_hash = :function_hash
-FOR UPDATE SKIP LOCKED;
+-- Take the lock by which a function may be removed.
+-- Gives: no row where somebody is just storing or removing a job that has it.
+SELECT 1920 AS held WHERE PG_TRY_ADVISORY_XACT_LOCK(1920, HASHTEXT(:function_hash));
