@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from urllib.parse import unquote_plus
 
 _URL_START = re.compile(r"\s*[A-Za-z][\w+.-]*://")
@@ -30,6 +31,7 @@ def is_odbc(name: str) -> bool:
     return _URL_START.match(name) is None and (";" in name or _ODBC_START.match(name) is not None)
 
 
+@lru_cache(maxsize=16)  # each job has its context's
 def redacted(name: str) -> str:
     """Return a connection string or URL without its password.
 

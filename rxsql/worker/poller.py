@@ -151,7 +151,7 @@ class Poller:
         if item.shared_input is None or item.kind is not JobKind.FUNCTION:
             return item
         shared = self._keyring.unseal(item.shared_input, signing.shared_input(item.job_id))
-        return replace(item, shared_input=shared)
+        return item if shared is item.shared_input else replace(item, shared_input=shared)
 
     def claim(self, item: WorkItem, *, slots: int, held: int, limit: int) -> tuple[int, list[Dispatch]]:
         """Take slots and claim tasks, with their inputs and what earlier attempts have finished.
