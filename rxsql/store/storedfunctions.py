@@ -19,7 +19,12 @@ _IS_UNUSED = (
     ~sa.exists().where(jobs.c.function_hash == functions.c.function_hash, jobs.c.purged_at.is_(None)),
     ~sa.exists().where(published.c.function_hash == functions.c.function_hash),
 )
-_UNUSED = sa.select(functions.c.function_hash).where(*_IS_UNUSED).limit(sa.bindparam("most"))
+_UNUSED = (
+    sa.select(functions.c.function_hash)
+    .where(*_IS_UNUSED)
+    .order_by(functions.c.function_hash)
+    .limit(sa.bindparam("most"))
+)
 _DROP = constant(
     sa.delete(functions).where(functions.c.function_hash == sa.bindparam("function_hash"), *_IS_UNUSED)
 )
