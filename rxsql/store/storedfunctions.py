@@ -54,11 +54,10 @@ def drop_unused(connection: Connection, store: Store, function_hash: str) -> Non
         connection.execute(_DROP, row)
 
 
-def sweep(store: Store, *, most: int = 100) -> int:
-    """Remove functions that nothing needs, and that were left; return how many there were."""
+def sweep(store: Store, *, most: int = 100) -> None:
+    """Remove functions that nothing needs, and that were left, at most so many at once."""
     with store.read() as connection:
         left = list(connection.execute(_UNUSED, {"most": most}).scalars())
     for function_hash in left:
         with store.write(durable=False) as connection:
             drop_unused(connection, store, function_hash)
-    return len(left)

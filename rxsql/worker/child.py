@@ -10,7 +10,7 @@ import sys
 import time
 import types
 from functools import cache
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from rxsql import payload
 from rxsql.errors import LimitError, ScriptError
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from rxsql.worker.streams import Streams
 
-_Body = TypeVar("_Body", "bytes | Pieces", Spool)
 _PLAIN = frozenset({int, float, str, bytes, bool, type(None)})
 _OWN_FRAMES = 1  # frames of this module above the user's in a traceback
 
@@ -218,11 +217,13 @@ class Runner:
         if isinstance(own, Exception):
             raise own
         if self._job.script is not None:
-            return self._checked(run, self._job.script(own))
+            return payload.checked(self._job.script(own), self._job.payload_mb, f"The result of run {run}")
         given = payload.load(own) if len(own) and not isinstance(own, Spool) else {}
         value = self._job.function(**self._job.arguments(given))
         try:
-            return self._checked(run, self._dumper.pieces(value))
+            return payload.checked(
+                self._dumper.pieces(value), self._job.payload_mb, f"The result of run {run}"
+            )
         except (LimitError, MemoryError):
             raise
         except Exception as error:
@@ -231,7 +232,3 @@ class Runner:
                 f"{type(error).__name__}: {error}. "
                 "Return plain data instead."
             ) from error
-
-    def _checked(self, run: int, body: _Body) -> _Body:
-        limit = self._job.payload_mb
-        return payload.checked(body, limit, f"The result of run {run}") if limit else body

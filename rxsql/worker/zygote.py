@@ -173,10 +173,9 @@ class Zygote:
             give_way()
             child.rehearse(self._streams)
             keep_to(processors_of(self._worker))
-            # It is not closed before the end, and what is not closed would be warned of.
-            sock = socket.socket(
-                socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, sock_fd
-            )  # asks for nothing that way
+            # Told what it is, it asks the system for nothing. It is not closed before the end, and what is not closed
+            # would be warned of.
+            sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, sock_fd)
             child.serve(sock, self._streams)
             give_way()
             code = 0
