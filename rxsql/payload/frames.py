@@ -8,6 +8,7 @@ import sys
 import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 from rxsql.errors import PayloadError, PayloadVersionError
 
@@ -23,7 +24,7 @@ _SAMPLE = 32 * 1024
 _HERE = sys.version_info[:2]
 PYTHON = f"{_HERE[0]}.{_HERE[1]}"
 _USUAL_HEAD = _HEAD.pack(MAGIC, _PLAIN, *_HERE, 0)
-_USUAL_CHECKSUM = zlib.crc32(_USUAL_HEAD)
+_USUAL_CHECKSUM = crc32(_USUAL_HEAD)
 _LENGTH_AND_CHECKSUM = struct.Struct("<II")
 _START = _HEAD.size + _CHECKSUM.size
 _USUAL = _USUAL_HEAD[: _START - _LENGTH_AND_CHECKSUM.size]
@@ -41,7 +42,7 @@ class Header:
 def frame(body: bytes, details: Mapping[str, str] | None = None) -> bytes:
     """Put a body behind a header, compressed where that pays."""
     if len(body) < _COMPRESS_ABOVE and not details:  # as most are, by the hundred thousand
-        return _USUAL_HEAD + _CHECKSUM.pack(zlib.crc32(body, _USUAL_CHECKSUM)) + body
+        return _USUAL_HEAD + _CHECKSUM.pack(crc32(body, _USUAL_CHECKSUM)) + body
     return b"".join(frame_pieces([body], details))
 
 
@@ -63,7 +64,7 @@ def _checksum(codec: int, *parts: bytes | memoryview) -> int:
         return digest.intdigest() & 0xFFFF_FFFF
     checksum = 0
     for part in parts:
-        checksum = zlib.crc32(part, checksum)
+        checksum = crc32(part, checksum)
     return checksum
 
 
@@ -103,7 +104,7 @@ def small_body_of(payload: bytes | memoryview) -> bytes | None:
         return None
     length, checksum = _LENGTH_AND_CHECKSUM.unpack_from(payload, len(_USUAL))
     rest = payload[_START:]
-    is_whole = zlib.crc32(rest, zlib.crc32(payload[: _HEAD.size])) == checksum
+    is_whole = crc32(rest, crc32(payload[: _HEAD.size])) == checksum
     return bytes(rest[length:]) if is_whole else None
 
 

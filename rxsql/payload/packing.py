@@ -5,15 +5,15 @@ A child pays for each thing that it uses for the first time.
 
 from __future__ import annotations
 
-import marshal
+from marshal import dumps, loads
 from typing import Any
 
 
 def pack(values: tuple[Any, ...]) -> bytes:
     """Return plain values as bytes."""
-    return marshal.dumps(values)
+    return dumps(values)
 
 
 def unpack(packed: bytes | memoryview) -> tuple[Any, ...]:
     """Return what `pack` took; of bytes that nobody else could have made."""
-    return marshal.loads(packed)  # type: ignore[no-any-return]  # noqa: S302
+    return loads(packed)  # type: ignore[no-any-return]  # noqa: S302

@@ -7,10 +7,11 @@ cloudpickle takes all others, and each of these would come out of it the same.
 
 from __future__ import annotations
 
-import marshal
 import sys
 import types
 from importlib import import_module
+from marshal import dumps, loads
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from cloudpickle import cloudpickle as dynamic
@@ -30,7 +31,7 @@ _BUILTINS = __builtins__
 
 def dump(function: Callable[..., Any]) -> bytes | None:
     """Return a function in marshal's format, None where it is a pickler's."""
-    if type(function) is not types.FunctionType or function.__module__ != "__main__" or _has_more(function):
+    if type(function) is not FunctionType or function.__module__ != "__main__" or _has_more(function):
         return None
     values: dict[str, Any] = {}
     modules: dict[str, str] = {}
@@ -43,17 +44,17 @@ def dump(function: Callable[..., Any]) -> bytes | None:
                 values[name] = value
             else:
                 return None
-    bare = types.FunctionType(function.__code__, values, function.__name__)
+    bare = FunctionType(function.__code__, values, function.__name__)
     others = {
         name: getattr(function, name)
         for name in _ATTRIBUTES
         if getattr(function, name) != getattr(bare, name)
     }
     parts = (function.__code__, values, modules, function.__name__, function.__defaults__, others)
-    return MARK + marshal.dumps(parts, _FORMAT)
+    return MARK + dumps(parts, _FORMAT)
 
 
-def _has_more(function: types.FunctionType) -> bool:
+def _has_more(function: FunctionType) -> bool:
     """Whether there is something to it that marshal cannot describe, or not exactly."""
     plain = (
         *(function.__defaults__ or ()),
@@ -98,11 +99,11 @@ def load(body: bytes | memoryview) -> Callable[..., Any]:
     Raises:
         ImportError: It needs a module that is missing here.
     """
-    code, namespace, modules, name, defaults, others = marshal.loads(body[len(MARK) :])  # noqa: S302 - as safe as a pickle
+    code, namespace, modules, name, defaults, others = loads(body[len(MARK) :])  # noqa: S302 - as safe as a pickle
     namespace["__builtins__"] = _BUILTINS
     for known_as, module in modules.items():
         namespace[known_as] = import_module(module)
-    function = types.FunctionType(code, namespace, name, defaults)
+    function = FunctionType(code, namespace, name, defaults)
     for attribute, value in others.items():
         setattr(function, attribute, value)
     return function

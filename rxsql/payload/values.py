@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-import pickle
+from pickle import dumps, loads
 from sys import getsizeof
 from typing import TYPE_CHECKING, Any
 
@@ -34,13 +34,13 @@ class Dumper:
     def dump(self, value: Any, details: Mapping[str, str] | None = None) -> bytes:
         """Return `value` as a frame; the pickler's own exception when it cannot be pickled."""
         if _is_plain(value):
-            return frame(pickle.dumps(value, protocol=5), details)
+            return frame(dumps(value, protocol=5), details)
         return b"".join(frame_pieces(self._pieces(value), details))
 
     def pieces(self, value: Any) -> bytes | Pieces:
         """Return `value` as a frame, a large one in pieces; errors as of `dump`."""
         if _is_plain(value):
-            return frame(pickle.dumps(value, protocol=5))
+            return frame(dumps(value, protocol=5))
         made = Pieces(frame_pieces(self._pieces(value)))
         return made if len(made) > _LARGE else bytes(made)
 
@@ -100,8 +100,8 @@ def load(payload: bytes | memoryview) -> Any:
     try:
         if body[:1] == plainfunctions.MARK:
             return plainfunctions.load(body), {}
-        if small is not None and _STACK_GLOBAL not in small:
-            return pickle.loads(small)
+        if small is not None and small.find(_STACK_GLOBAL) < 0:  # `in` would first try it as a number
+            return loads(small)
         source: Any = (
             Source(body) if isinstance(body, memoryview) and len(body) > _LARGE else io.BytesIO(body)
         )

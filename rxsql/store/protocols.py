@@ -20,10 +20,13 @@ if TYPE_CHECKING:
 class Wakeup(Protocol):
     """Says early that the store may have changed. A hint: polling stays the contract."""
 
-    def fileno(self) -> int | None:
-        """Return a descriptor that becomes readable on a change, where the platform has one; ask before each wait."""
+    def fileno(self, *, knocks_only: bool = False) -> int | None:
+        """Return a descriptor that becomes readable on a change, where the platform has one; ask before each wait.
 
-    def drain(self) -> None:
+        With `knocks_only`, writes of those who do not tell of their commits need not make it readable.
+        """
+
+    def drain(self) -> object:
         """Make the descriptor unreadable until somebody writes again."""
 
     @property

@@ -7,17 +7,22 @@ import os
 import resource
 import signal
 import sys
-import time
 import types
 from functools import cache
+
+# What each job needs is found by its bare name: each module that a child looked into would be more memory to copy.
+from os import getpid
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from rxsql import payload
 from rxsql.errors import LimitError, ScriptError
 from rxsql.pages import Spool
+from rxsql.payload import Dumper, checked, load, load_function
 from rxsql.sections import Pieces
 from rxsql.worker import wire
 from rxsql.worker.giveway import give_way
+from rxsql.worker.wire import INLINE, READY, parse_job, parse_task, receive, send_small_value, send_text
 
 if TYPE_CHECKING:
     import socket
@@ -55,16 +60,16 @@ class Job:
             self.script = _prepare(kind, shared_input, function)
             self.own_frames += 1
             return
-        self.function: Callable[..., Any] = payload.load_function(function)
+        self.function: Callable[..., Any] = load_function(function)
         self._shared_payload = shared_input
-        self._shared = payload.load(shared_input) if shared_input else {}
+        self._shared = load(shared_input) if shared_input else {}
         # Plain values cannot carry one run's changes to the next; anything else is made anew for each run.
         self._reusable = _PLAIN.issuperset(map(type, self._shared.values()))
 
     def arguments(self, own: dict[str, Any]) -> dict[str, Any]:
         """Return the keyword arguments of a run."""
         if not self._reusable:
-            return {**payload.load(self._shared_payload), **own}
+            return {**load(self._shared_payload), **own}
         return {**self._shared, **own}
 
 
@@ -72,26 +77,26 @@ def _prepare(kind: str, spec: bytes, function: bytes) -> Callable[[bytes | memor
     """Return what runs a job that SQL can submit; only what was published is unpickled."""
     from rxsql.scripts import runner  # noqa: PLC0415 - the jobs of rx_exec do without
 
-    return runner.prepare(kind, spec, payload.load_function(function) if function else None)
+    return runner.prepare(kind, spec, load_function(function) if function else None)
 
 
 def serve(sock: socket.socket, streams: Streams) -> None:
     """Serve one job until the supervisor hangs up."""
     if "numpy" in sys.modules:  # preloaded before the fork: all children would draw the same numbers
         sys.modules["numpy"].random.seed()
-    message = wire.receive(sock)
+    message = receive(sock)
     if message is None:
         return
     try:
-        job = Job(wire.parse_job(message))
+        job = Job(parse_job(message))
     except Exception as error:  # noqa: BLE001 - the job's own modules may raise anything
         streams.sizes()
-        wire.send_text(sock, wire.BROKEN, _why_broken(error))
+        send_text(sock, wire.BROKEN, _why_broken(error))
         return
-    wire.send_text(sock, wire.READY, "")
+    send_text(sock, READY, "")
     runner = Runner(sock, streams, job)
-    while (message := wire.receive(sock, takes_sections=True)) is not None:
-        runner.run_task(wire.parse_task(message))
+    while (message := receive(sock, takes_sections=True)) is not None:
+        runner.run_task(parse_task(message))
 
 
 def _limit_memory(memory_mb: int) -> None:
@@ -107,7 +112,7 @@ def rehearse(streams: Streams) -> None:
     forked process pays for each page of memory at its first use.
     """
     nowhere: Any = _Nowhere()
-    job = Job(wire.parse_job(_rehearsed_job()))
+    job = Job(parse_job(_rehearsed_job()))
     give_way()
     Runner(nowhere, streams, job).run_task(wire.TaskMessage(0, 0, 1, (), b""))
 
@@ -125,7 +130,7 @@ def _rehearsed_job() -> wire.Message:
     near, far = wire.pair()
     with near, far:
         wire.send_job(near, job)
-        message = wire.receive(far)
+        message = receive(far)
     assert message is not None  # it was sent
     return message
 
@@ -157,7 +162,7 @@ def _own_inputs(task: wire.TaskMessage) -> Sequence[bytes | memoryview | Spool]:
         return [task.pages]
     if task.run_count == 1 or not len(task.input):
         return [task.input] * task.run_count
-    return payload.load(task.input)  # type: ignore[no-any-return]
+    return load(task.input)  # type: ignore[no-any-return]
 
 
 class Runner:
@@ -167,7 +172,7 @@ class Runner:
         self._sock = sock
         self._streams = streams
         self._job = job
-        self._dumper = payload.Dumper()
+        self._dumper = Dumper()
         self._over = False
 
     def run_task(self, task: wire.TaskMessage) -> None:
@@ -184,7 +189,7 @@ class Runner:
                 self._run(task.number, run, inputs if isinstance(inputs, Exception) else inputs[position])
 
     def _run(self, number: int, run: int, own: bytes | memoryview | Spool | Exception) -> None:
-        begun, here = time.perf_counter(), os.getpid()
+        begun, here = perf_counter(), getpid()
         text = trace = ""
         body: bytes | Pieces | Spool | None = None
         try:
@@ -200,14 +205,12 @@ class Runner:
                 text += f" (the limit RXSQL_MEMORY_MB is {self._job.memory_mb} MB)"
             # What was handed to this child already must not run; the supervisor hears of it and ends the job.
             self._over = not self._job.continue_on_failure
-        if (
-            os.getpid() != here
-        ):  # a copy that user code forked and did not end: the original goes on from here
+        if getpid() != here:  # a copy that user code forked and did not end: the original goes on from here
             os._exit(0)
-        seconds = time.perf_counter() - begun
+        seconds = perf_counter() - begun
         ends = self._streams.sizes()
-        if type(body) is bytes and not failed and len(body) <= wire.INLINE:
-            wire.send_small_value(self._sock, number, run, seconds, ends, body)
+        if type(body) is bytes and not failed and len(body) <= INLINE:
+            send_small_value(self._sock, number, run, seconds, ends, body)
             return
         whole, pieces = (None, body) if isinstance(body, Pieces) else (body, None)
         outcome = wire.OutcomeMessage(number, run, failed, seconds, *ends, text, trace, whole)
@@ -217,13 +220,11 @@ class Runner:
         if isinstance(own, Exception):
             raise own
         if self._job.script is not None:
-            return payload.checked(self._job.script(own), self._job.payload_mb, f"The result of run {run}")
-        given = payload.load(own) if len(own) and not isinstance(own, Spool) else {}
+            return checked(self._job.script(own), self._job.payload_mb, f"The result of run {run}")
+        given = load(own) if len(own) and not isinstance(own, Spool) else {}
         value = self._job.function(**self._job.arguments(given))
         try:
-            return payload.checked(
-                self._dumper.pieces(value), self._job.payload_mb, f"The result of run {run}"
-            )
+            return checked(self._dumper.pieces(value), self._job.payload_mb, f"The result of run {run}")
         except (LimitError, MemoryError):
             raise
         except Exception as error:

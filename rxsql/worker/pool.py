@@ -192,7 +192,8 @@ class Pool:
         self._zygote = subprocess.Popen(
             [*command, *preload],
             pass_fds=[far_end.fileno()],
-            env=isolation.child_environment(self._settings),
+            # With its libraries' functions all found at its start: else each child would look for those that it calls.
+            env={**isolation.child_environment(self._settings), "LD_BIND_NOW": "1"},
             stdin=subprocess.DEVNULL,
         )
         far_end.close()

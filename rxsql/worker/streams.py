@@ -132,17 +132,13 @@ class Streams:
     def restore(self) -> None:
         """Put the streams back where they belong, whatever user code did to them."""
         settle()
-        self._redirect()
+        self.redirect()
         self._mine = tuple(AdaptiveBuffer(number).new_text() for number in (1, 2))
         sys.stdout, sys.stderr = self._mine
         sys.__stdout__, sys.__stderr__ = self._mine  # type: ignore[misc]
 
-    def move_to(self, stdout_fd: int, stderr_fd: int) -> None:
-        """Write into other files from now on, as a forked process does that found these streams made."""
-        self._fds = (stdout_fd, stderr_fd)
-        self._redirect()
-
-    def _redirect(self) -> None:
+    def redirect(self) -> None:
+        """Have what is written as standard output and error go to this object's files."""
         dup2(self._fds[0], 1)
         dup2(self._fds[1], 2)
 

@@ -30,6 +30,7 @@ log = logging.getLogger("rxsql.worker")
 # Between looks for a change shortly after there was work: where nothing hints at it, and where something does, but two
 # who write at once give one hint.
 _BUSY_SECONDS, _BUSY_HINTED_SECONDS = 0.005, 0.02
+_BUSY_FOR_SECONDS = 1.0  # after work
 _LEAST_AT_WORK_SECONDS = 0.003  # between looks for what is being written, while children have the processor
 _SELECTABLE = 1024  # from here on `select` takes no descriptor
 _LONGEST_PAUSE_SECONDS = 2.0  # between attempts while the store is out of reach
@@ -43,6 +44,7 @@ class Supervisor:
         self._pool = pool
         self._poller = Poller(store, settings)
         self._wakeup = store.wakeup()
+        self._is_hinted = False
         self._jobs: dict[int, ActiveJob] = {}
         self._reporter = Reporter(self._poller, self._jobs)
         self._selector = selectors.DefaultSelector()
@@ -95,7 +97,8 @@ class Supervisor:
 
     def _wait(self) -> tuple[bool, set[Any]]:
         """Wait for something to happen; return whether the store has changed, and whose sockets have something."""
-        hint = self._wakeup.fileno()
+        hint = self._wakeup.fileno(knocks_only=self._is_busy)
+        self._is_hinted = hint is not None
         heard: list[Any] = [self._selector]
         if hint is not None and hint < _SELECTABLE:  # else there are the looks
             heard.append(hint)
@@ -122,9 +125,14 @@ class Supervisor:
             return tail_in if look_in is None else min(tail_in, max(_LEAST_AT_WORK_SECONDS, look_in))
         if look_in is not None:
             return look_in
-        if now - self._last_work < 1 or any(child.stopping for child in self._pool.children.values()):
-            return _BUSY_SECONDS if self._wakeup.fileno() is None else _BUSY_HINTED_SECONDS
+        if self._is_busy or any(child.stopping for child in self._pool.children.values()):
+            return _BUSY_HINTED_SECONDS if self._is_hinted else _BUSY_SECONDS
         return max(0.0, min(LOOK_SECONDS, self._dispatcher.look_due - now, self._poller.heartbeat_in))
+
+    @property
+    def _is_busy(self) -> bool:
+        """Whether there was work a moment ago, so that it looks often, whoever writes without a knock."""
+        return bool(self._jobs) or time.monotonic() - self._last_work < _BUSY_FOR_SECONDS
 
     def _hear(self, speakers: Collection[Any]) -> None:
         try:

@@ -98,7 +98,7 @@ def send_task(sock: socket.socket, task: TaskMessage, own: bytes | Spool | Secti
         BlockingIOError: The child has enough to do.
     """
     head = _TASK.pack(TASK, task.number, task.first_run, task.run_count, len(task.done_runs))
-    done = struct.pack(f"<{len(task.done_runs)}I", *task.done_runs)
+    done = struct.pack(f"<{len(task.done_runs)}I", *task.done_runs) if task.done_runs else b""
     if isinstance(own, Section) and len(done) <= INLINE:
         packet = b"".join((bytes((_IN_SECTION,)), head, done, _SECTION.pack(own.start, own.size)))
         socket.send_fds(sock, [packet], [own.file.fd])
@@ -136,7 +136,11 @@ def send_small_value(
 
 def send_text(sock: socket.socket, kind: bytes, text: str) -> None:
     """Tell the supervisor that the job is ready (`READY`), or why it cannot be run at all (`BROKEN`)."""
-    _send(sock, kind, text.encode(errors="replace"))
+    body = text.encode(errors="replace")
+    if len(body) <= INLINE:  # in fewer steps
+        sock.send(b"".join((_PLAIN_PACKET, kind, body)))
+    else:
+        _send(sock, kind, body)
 
 
 def _send(sock: socket.socket, head: bytes, *parts: bytes | memoryview | Pieces | Spool) -> None:
@@ -234,7 +238,7 @@ def parse_task(message: Message) -> TaskMessage:
     if message.packet[0] == _IN_SECTION:
         done_runs = struct.unpack_from(f"<{done}I", message.packet, start)
         return TaskMessage(number, first_run, run_count, done_runs, rest, message.pages)
-    done_runs = struct.unpack_from(f"<{done}I", rest)
+    done_runs = struct.unpack_from(f"<{done}I", rest) if done else ()
     return TaskMessage(number, first_run, run_count, done_runs, rest[4 * done :], message.pages)
 
 

@@ -11,6 +11,7 @@ from rxsql.worker import forkhooks
 
 with forkhooks.withheld():  # this process has one thread; before anything else imports them
     import logging  # noqa: F401
+    import random
     import threading
 
 import ctypes
@@ -25,7 +26,7 @@ import tempfile
 from contextlib import suppress
 
 # What a child calls is found by its bare name: each module that it looked into would be one more page to copy.
-from os import chdir, closerange, getppid, mkdir, setsid
+from os import chdir, getppid, mkdir, setsid
 from threading import get_native_id
 from typing import TYPE_CHECKING, Any
 
@@ -35,21 +36,25 @@ from rxsql.worker.floodgate import Floodgate
 from rxsql.worker.folders import remove
 from rxsql.worker.giveway import give_way, keep_to, keep_to_half, processors_of
 from rxsql.worker.immortal import immortalise
-from rxsql.worker.lastwords import LastWords
+from rxsql.worker.outfit import Outfit
 from rxsql.worker.streams import Streams
+from rxsql.worker.wire import receive
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
 _prctl = ctypes.CDLL(None).prctl if sys.platform.startswith("linux") else None
 _MAIN_THREAD: Any = threading.main_thread()
 # `signal` makes enumeration members of all that it is given and gives, for a thirtieth of what a child costs.
 _signal: Any = importlib.import_module("_signal")
 _set_handler, _mask_signals, _set_wakeup_fd = _signal.signal, _signal.pthread_sigmask, _signal.set_wakeup_fd
+# What is left of the hook by which `random` gives each process other numbers; the hook itself is Python.
+_seed: Any = importlib.import_module("_random").Random.seed
+_generator: Any = vars(random)["_inst"]
 _STOPPING = (int(signal.SIGINT), int(signal.SIGTERM))
 _UNBLOCK, _KILL = int(signal.SIG_UNBLOCK), int(signal.SIGKILL)
 _CHILD_ENDED, _DEFAULT = int(signal.SIGCHLD), int(signal.SIG_DFL)
-_FIRST_FD = 3  # after the standard streams
+_REHEARSALS = 10  # after which CPython has rewritten that code for what it meets there, for all children
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -59,20 +64,18 @@ class Zygote:
 
     Args:
         control: Where the supervisor tells what to do.
-        streams: What is to be a child's standard output and error, made once for all.
-        last_words: What is to be its file for these, likewise.
+        outfit: What each child is to have.
     """
 
-    def __init__(self, control: socket.socket, streams: Streams, last_words: LastWords) -> None:
+    def __init__(self, control: socket.socket, outfit: Outfit) -> None:
         self._control = control
-        self._streams = streams
-        self._last_words = last_words
+        self._outfit = outfit
         self._pid, self._worker = os.getpid(), os.getppid()
         self._children: dict[int, int] = {}  # process id -> number
         self._folders: dict[int, str] = {}  # by process id
         self._floodgate = Floodgate(_signal_group)
         self._root: str | None = None  # the folder in which all children have theirs
-        self._last_fd = _FIRST_FD  # the highest that was ever open here
+        self._last_fd = 0  # the highest that was ever open here
 
     def serve(self) -> None:
         """Do as told until the supervisor hangs up, then kill what is left."""
@@ -144,15 +147,16 @@ class Zygote:
         self._folders[pid] = folder
         self._root = self._root or os.path.dirname(folder)
 
-    def _become_child(self, folder: str, fds: list[int]) -> None:
+    def _become_child(self, folder: str, fds: Sequence[int]) -> None:
         """Turn this freshly forked process into a child; never returns.
 
         Args:
             folder: Where it works, to be made.
             fds: Its end of the socket, the two captured streams, and the file for its last words.
         """
-        code = 1
+        code, outfit = 1, self._outfit
         try:
+            _seed(_generator)
             _MAIN_THREAD._native_id = get_native_id()  # noqa: SLF001 - as the hook that is kept back
             setsid()
             _set_wakeup_fd(-1)
@@ -163,20 +167,15 @@ class Zygote:
                 _prctl(_PR_SET_CHILD_SUBREAPER, 1)
             if getppid() != self._pid:  # it ended before we asked
                 os._exit(1)
-            sock_fd, stdout_fd, stderr_fd, stacks_fd = fds
-            self._last_words.move_to(stacks_fd)
+            outfit.put_on(fds, self._last_fd)
             _mask_signals(_UNBLOCK, _STOPPING)
-            self._close_all_but(sock_fd, stdout_fd, stderr_fd, self._last_words.fd)
             _enter(folder)
-            os.environ["TMPDIR"] = tempfile.tempdir = folder
-            self._streams.move_to(stdout_fd, stderr_fd)
+            os.environ["TMPDIR"] = folder
+            outfit.streams.redirect()
             give_way()
-            child.rehearse(self._streams)
+            child.rehearse(outfit.streams)
             keep_to(processors_of(self._worker))
-            # Told what it is, it asks the system for nothing. It is not closed before the end, and what is not closed
-            # would be warned of.
-            sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, sock_fd)
-            child.serve(sock, self._streams)
+            child.serve(outfit.sock, outfit.streams)
             give_way()
             code = 0
         except KeyboardInterrupt:
@@ -185,13 +184,6 @@ class Zygote:
             sys.excepthook(*sys.exc_info())
         finally:
             os._exit(code)
-
-    def _close_all_but(self, *fds: int) -> None:
-        first = _FIRST_FD
-        for fd in sorted(fds):
-            closerange(first, fd)
-            first = fd + 1
-        closerange(first, self._last_fd + 1)
 
     def _reap(self) -> None:
         while True:
@@ -259,26 +251,42 @@ def _enter(folder: str) -> None:
     chdir(folder)
 
 
+def _look_up_once(outfit: Outfit) -> None:
+    """Ask each kind of object for what a child will ask it for: CPython keeps the answers, for all children at once."""
+    asking = (Zygote._become_child, Outfit.put_on, Streams.redirect, child.serve, receive)  # noqa: SLF001
+    kinds = map(type, (outfit, outfit.sock, outfit.streams, os.environ))
+    for kind in (Zygote, *kinds):
+        for name in {name for function in asking for name in function.__code__.co_names}:
+            getattr(kind, name, None)
+
+
 def main() -> None:
     """Start as told on the command line: the control socket's descriptor, then modules to import for all children."""
     # Ctrl-C in a terminal is the supervisor's business; children hear these again.
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    os.environ.pop("LD_BIND_NOW", None)  # which was for this process
     for module in sys.argv[2:]:
         importlib.import_module(module)
     adopt_orphans()
     revoscalepy.install()
-    last_words = LastWords()
     immortalise()  # not the streams, which are to end where user code replaces them
-    streams = Streams(os.dup(1), os.dup(2))  # the children's, which only have to write elsewhere
-    child.rehearse(streams)
+    outfit = Outfit()
+    for _ in range(_REHEARSALS):
+        child.rehearse(outfit.streams)
+    random.seed()
+    _look_up_once(outfit)
     os.environ["TMPDIR"] = tempfile.gettempdir()  # a child only changes it, for a dozen pages of memory less
+    tempfile.tempdir = None  # which it is to find by that
     keep_to_half()
     if threading.active_count() > 1:  # a module's that was named to be imported
         forkhooks.restore()
     gc.freeze()  # a collection in a child must not copy what all share
-    Zygote(socket.socket(fileno=int(sys.argv[1])), streams, last_words).serve()
+    try:
+        Zygote(socket.socket(fileno=int(sys.argv[1])), outfit).serve()
+    finally:
+        outfit.close()
 
 
 if __name__ == "__main__":

@@ -343,6 +343,20 @@ def test_news_are_told_of_with_their_commit(store, store_path, writer):
     wakeup.close()
 
 
+def test_who_looks_often_anyway_is_woken_by_knocks_only(store, store_path, writer):
+    """A worker with work: what its clients clear away would wake it for a look in vain."""
+    wakeup = store.wakeup()
+    watch = wakeup.fileno(knocks_only=True)
+    wakeup.drain()
+    begin_to_write(writer)
+    writer.execute("COMMIT")
+    assert select.select([watch], [], [], 0)[0] == []
+    with closing(connect(str(store_path))) as other:
+        submit(other)
+    assert select.select([watch], [], [], 0)[0] == [watch]
+    wakeup.close()
+
+
 def test_what_is_no_news_wakes_nobody(store, store_path):
     """Neither a transaction that nobody waits for, nor one that is taken back."""
     wakeup = store.wakeup()
@@ -477,6 +491,7 @@ def test_a_worker_with_nothing_to_do_follows_a_hint(store, writer, supervisor):
     turn_until(supervisor, supervisor._pool.standby)
     supervisor._last_work -= 10
     supervisor._wakeup.drain()  # its own writing
+    supervisor._wait()  # from now on with an ear for those who do not knock
     begin_to_write(writer)
     wait_until(lambda: (supervisor._wait(), supervisor._wakeup.look_in)[1] is not None)
     assert supervisor._timeout() <= 0.1

@@ -13,8 +13,7 @@ SCRIPT = """
 import os, signal, socket, sys, tempfile
 from rxsql.worker import zygote
 from rxsql.worker.capture import new_file
-from rxsql.worker.lastwords import LastWords
-from rxsql.worker.streams import Streams
+from rxsql.worker.outfit import Outfit
 
 me = os.getpid()
 leave = os._exit
@@ -30,9 +29,9 @@ def left(code):
     leave(code)
 
 zygote.child.serve = zygote.child.rehearse = lambda *_: None
-streams = Streams(os.dup(1), os.dup(2))
+outfit = Outfit()
 with tempfile.TemporaryDirectory() as folder:
-    made = zygote.Zygote(control, streams, LastWords())
+    made = zygote.Zygote(control, outfit)
     if sys.argv[1] == "between its steps":
         zygote.give_way = interrupted
     else:

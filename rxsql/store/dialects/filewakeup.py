@@ -50,9 +50,9 @@ class FileWakeup:
         self._watch = _watch()
         self._heed(_KNOCK)
 
-    def fileno(self) -> int | None:
+    def fileno(self, *, knocks_only: bool = False) -> int | None:
         """Return the inotify descriptor: for knocks, and while no commit is awaited, for writes."""
-        self._heed(_KNOCK if self._is_awaited else _KNOCK | _WRITE)
+        self._heed(_KNOCK if knocks_only or self._is_awaited else _KNOCK | _WRITE)
         return None if self._watch is None else self._watch.fileno()
 
     def _heed(self, events: int) -> None:
@@ -62,6 +62,7 @@ class FileWakeup:
                 # SQLite removes the log with its last connection; the caller's connection keeps it in place.
                 self._watch.add_watch(self._log, events)
                 self._heeded = events
+                self._own_writes = self._connections.writes  # those until now may not have been heard
             except OSError:  # no watches left, or a file system without them: the poll still works
                 self.end()
                 self._watch = None
@@ -110,8 +111,10 @@ class FileWakeup:
         """Wait for somebody else's commit, at most `seconds`: for a knock, or for a look at growing intervals."""
         end = time.monotonic() + seconds
         self._heed(_KNOCK)
-        self.drain()
+        has_heard = self.drain()
         pause = self._first_pause()
+        if not has_heard and pause == _LONGEST_PAUSE:  # then the caller has just seen all there is
+            self._rest(min(seconds, pause))
         while not self.changed():
             left = end - time.monotonic()
             if left <= 0:
@@ -119,11 +122,13 @@ class FileWakeup:
             if self._watch is None:
                 time.sleep(min(left, pause))
                 pause = min(_POLL_PAUSE, pause * _POLL_GROWTH)
-            elif select.select([self._watch], [], [], min(left, pause))[0]:
-                self.drain()
-            else:
+            elif not self._rest(min(left, pause)):
                 pause = min(_LONGEST_PAUSE, pause * _PAUSE_GROWTH)
         return True
+
+    def _rest(self, seconds: float) -> bool:
+        """Wait for a knock; whether there was one."""
+        return bool(select.select([self._watch], [], [], seconds)[0]) and self.drain()
 
     def _first_pause(self) -> float:
         if self._watch is None:
@@ -133,16 +138,17 @@ class FileWakeup:
         )  # on some file systems nobody hears of anything
         return _FIRST_PAUSE if is_deaf else _LONGEST_PAUSE
 
-    def drain(self) -> None:
-        """Make the descriptor unreadable until somebody writes again, and note when somebody else has."""
+    def drain(self) -> bool:
+        """Make the descriptor unreadable until somebody writes again, and note when somebody else has; whether any."""
         heard = self._heard()
         if not heard:
-            return
+            return False
         if self._own_writes == self._connections.writes:
             self._hinted_at, self._seen_since, self._has_knocked = time.monotonic(), False, _KNOCK in heard
         self._own_writes = self._connections.writes
         if _KNOCK in heard:
             self._own_knocks = self._connections.knocks
+        return True
 
     def _heard(self) -> bytes:
         """Return what has come since, a byte an event."""

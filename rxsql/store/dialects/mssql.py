@@ -207,7 +207,7 @@ class PollWakeup:
         self._interval = _SHORTEST_POLL
         self._due = 0.0
 
-    def fileno(self) -> int | None:
+    def fileno(self, *, knocks_only: bool = False) -> int | None:  # noqa: ARG002 - there are no other hints
         """Return None: there is nothing to watch."""
         return None
 

@@ -182,7 +182,7 @@ class NotifyWakeup:
         self._connection.send("LISTEN rxsql")
         self._raw = self._connection.raw
 
-    def fileno(self) -> int | None:
+    def fileno(self, *, knocks_only: bool = False) -> int | None:  # noqa: ARG002 - there are no other hints
         """Return the connection's descriptor."""
         import psycopg  # noqa: PLC0415
 
