@@ -228,16 +228,27 @@ def test_jobs_may_use_the_workers_processors(store_url, start_worker):
     assert last == mine[:1]
 
 
-def test_children_draw_numbers_of_their_own(store_url, start_worker):
-    """Forked from the same memory, they would all begin with the same random number."""
-    start_worker(slots=1)
+def test_children_draw_numbers_of_their_own(store_url, start_worker, tmp_path, monkeypatch):
+    """Forked from the same memory, they would all begin with the same random number; as would what they fork."""
+    (tmp_path / "draws_early.py").write_text(
+        "import random\n\nrandom.gauss(0, 1)\n"
+    )  # and keeps a second number
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    start_worker(slots=1, preload="draws_early")
 
     def draw():
+        import os
         import random
 
-        return random.random()
+        reader, writer = os.pipe()
+        if os.fork() == 0:
+            os.write(writer, str(random.random()).encode())
+            os._exit(0)
+        os.wait()
+        return [random.gauss(0, 1), random.random(), float(os.read(reader, 100))]
 
-    assert len({rx_exec(draw, compute_context=RxInSqlServer(store_url))[0] for _ in range(3)}) == 3
+    drawn = [rx_exec(draw, compute_context=RxInSqlServer(store_url))[0] for _ in range(3)]
+    assert len({number for numbers in drawn for number in numbers}) == 9
 
 
 def test_child_has_a_folder_of_its_own(store_url, start_worker, worker_tmp, tmp_path, monkeypatch):
