@@ -26,8 +26,8 @@ class Wakeup(Protocol):
         With `knocks_only`, writes of those who do not tell of their commits need not make it readable.
         """
 
-    def drain(self) -> object:
-        """Make the descriptor unreadable until somebody writes again."""
+    def drain(self) -> bool:
+        """Make the descriptor unreadable until somebody writes again; whether that took anything."""
 
     @property
     def look_in(self) -> float | None:

@@ -80,7 +80,7 @@ class Supervisor:
             self._dispatcher.downloads.step()
             self._dispatcher.feed()
             self._reporter.upload()
-            self._write()
+            changed = self._write() or changed
             if not self._poller.keep_alive():
                 self._start_over()
             if changed or time.monotonic() >= self._dispatcher.look_due:
@@ -155,10 +155,13 @@ class Supervisor:
         self._pool.restart()
         self._selector.register(self._pool.control, selectors.EVENT_READ)
 
-    def _write(self) -> None:
+    def _write(self) -> bool:
+        """Write the report when it is time, and end jobs that are to end; whether somebody else has written, too."""
+        changed = False
         if self._dispatcher.write():
             self._last_work = time.monotonic()
-            self._wakeup.drain()  # our own writing
+            # What was heard is our own writing, and may be that of who saw it and submitted the next job at once.
+            changed = self._wakeup.drain() and self._wakeup.changed()
         overdue = {job_key for job_key, job in self._jobs.items() if job.is_overdue}
         for job_key in overdue:
             limit = f"execution_timeout_seconds of {self._jobs[job_key].item.execution_timeout_seconds} s"
@@ -168,6 +171,7 @@ class Supervisor:
             self._poller.fail(job_key, reason)
             del self._reporter.failures[job_key]
             self._dispatcher.drop(job_key, is_overdue=job_key in overdue)
+        return changed
 
     # ------------------------------------------------------------------------------- beginning and ending
 

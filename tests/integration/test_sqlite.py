@@ -19,6 +19,7 @@ from conftest import wait_until
 from support import submit
 from turns import supervisor, turn_until
 
+from rxsql import payload
 from rxsql.client import waiting, watch
 from rxsql.errors import JobExistsError, SchemaVersionError, StoreError, StoreLockedError
 from rxsql.store import install, jobs, tasks
@@ -498,6 +499,23 @@ def test_a_worker_with_nothing_to_do_follows_a_hint(store, writer, supervisor):
     writer.execute("COMMIT")
     turn_until(supervisor, lambda: supervisor._wakeup.look_in is None)
     assert supervisor._timeout() > 0.1
+
+
+def test_a_knock_during_ones_own_report_is_heard(store, store_path, supervisor, monkeypatch):
+    """Who waited for a job may submit the next one before its worker is done with the report."""
+    write = supervisor._dispatcher.write
+
+    def write_and_be_overtaken():
+        is_written = write()
+        if is_written:
+            _submit_elsewhere(store_path)
+        return is_written
+
+    monkeypatch.setattr(supervisor._dispatcher, "write", write_and_be_overtaken)
+    submit(store, "first", tasks=1, python=payload.PYTHON, function=payload.dump_function(lambda: None, {}))
+    turn_until(supervisor, lambda: jobs.job_status(store, "first").is_final)
+    # After the very turn that reported the first.
+    assert [job.item.job_id for job in supervisor._jobs.values()] == ["elsewhere"]
 
 
 def _submit_elsewhere(path: Path) -> None:

@@ -211,9 +211,10 @@ class PollWakeup:
         """Return None: there is nothing to watch."""
         return None
 
-    def drain(self) -> None:
-        """Note that there was something: the next looks follow shortly."""
+    def drain(self) -> bool:
+        """Note that there was something: the next looks follow shortly; return False, as nothing is taken by that."""
         self._interval = _SHORTEST_POLL
+        return False
 
     @property
     def look_in(self) -> float | None:

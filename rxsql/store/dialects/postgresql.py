@@ -191,8 +191,9 @@ class NotifyWakeup:
         except psycopg.Error:  # it was lost, which `changed` finds out
             return None
 
-    def drain(self) -> None:
-        """Nothing to do: `changed` reads what has come."""
+    def drain(self) -> bool:
+        """Return False: `changed` reads what has come."""
+        return False
 
     @property
     def look_in(self) -> float | None:
