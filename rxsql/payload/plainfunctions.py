@@ -10,6 +10,8 @@ from __future__ import annotations
 import sys
 import types
 from importlib import import_module
+
+# By bare names: a child has one more page of memory to copy for each module that it looks into.
 from marshal import dumps, loads
 from types import FunctionType
 from typing import TYPE_CHECKING, Any

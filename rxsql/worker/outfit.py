@@ -29,7 +29,7 @@ class Outfit:
     """
 
     def __init__(self) -> None:
-        self._first = max(map(int, os.listdir("/dev/fd"))) + 1
+        self._first = highest_open_fd() + 1
         self._sock, self._stdout, self._stderr, self._last_words = range(self._first, self._first + 4)
         self._end = self._first + 4
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as nowhere:
@@ -58,3 +58,8 @@ class Outfit:
     def close(self) -> None:
         """Give the socket's place back; the others go with the process."""
         self.sock.close()
+
+
+def highest_open_fd() -> int:
+    """Return the highest descriptor that is open in this process."""
+    return max(map(int, os.listdir("/dev/fd")))

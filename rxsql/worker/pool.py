@@ -192,8 +192,7 @@ class Pool:
         self._zygote = subprocess.Popen(
             [*command, *preload],
             pass_fds=[far_end.fileno()],
-            # With its libraries' functions all found at its start: else each child would look for those that it calls.
-            env={**isolation.child_environment(self._settings), "LD_BIND_NOW": "1"},
+            env=isolation.child_environment(self._settings),
             stdin=subprocess.DEVNULL,
         )
         far_end.close()

@@ -44,7 +44,6 @@ class Supervisor:
         self._pool = pool
         self._poller = Poller(store, settings)
         self._wakeup = store.wakeup()
-        self._is_hinted = False
         self._jobs: dict[int, ActiveJob] = {}
         self._reporter = Reporter(self._poller, self._jobs)
         self._selector = selectors.DefaultSelector()
@@ -98,7 +97,6 @@ class Supervisor:
     def _wait(self) -> tuple[bool, set[Any]]:
         """Wait for something to happen; return whether the store has changed, and whose sockets have something."""
         hint = self._wakeup.fileno(knocks_only=self._is_busy)
-        self._is_hinted = hint is not None
         heard: list[Any] = [self._selector]
         if hint is not None and hint < _SELECTABLE:  # else there are the looks
             heard.append(hint)
@@ -126,7 +124,8 @@ class Supervisor:
         if look_in is not None:
             return look_in
         if self._is_busy or any(child.stopping for child in self._pool.children.values()):
-            return _BUSY_HINTED_SECONDS if self._is_hinted else _BUSY_SECONDS
+            hint = self._wakeup.fileno(knocks_only=self._is_busy)
+            return _BUSY_SECONDS if hint is None else _BUSY_HINTED_SECONDS
         return max(0.0, min(LOOK_SECONDS, self._dispatcher.look_due - now, self._poller.heartbeat_in))
 
     @property

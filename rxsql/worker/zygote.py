@@ -36,7 +36,7 @@ from rxsql.worker.floodgate import Floodgate
 from rxsql.worker.folders import remove
 from rxsql.worker.giveway import give_way, keep_to, keep_to_half, processors_of
 from rxsql.worker.immortal import immortalise
-from rxsql.worker.outfit import Outfit
+from rxsql.worker.outfit import Outfit, highest_open_fd
 from rxsql.worker.streams import Streams
 from rxsql.worker.wire import receive
 
@@ -84,7 +84,7 @@ class Zygote:
             end.setblocking(False)
         signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        self._last_fd = _highest_open_fd()
+        self._last_fd = highest_open_fd()
         self._tell("ready")
         try:
             while True:
@@ -239,10 +239,6 @@ def _signal_group(pid: int, number: int) -> None:
         return
 
 
-def _highest_open_fd() -> int:
-    return max(map(int, os.listdir("/dev/fd")))
-
-
 def _enter(folder: str) -> None:
     try:
         mkdir(folder, 0o700)
@@ -266,7 +262,6 @@ def main() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    os.environ.pop("LD_BIND_NOW", None)  # which was for this process
     for module in sys.argv[2:]:
         importlib.import_module(module)
     adopt_orphans()
