@@ -16,8 +16,6 @@ from rxsql.errors import (
     NotSupportedError,
     SchemaVersionError,
     StoreError,
-    StoreRefusedError,
-    StoreUnreachableError,
 )
 from rxsql.settings import Settings, default_store
 from rxsql.store import sqlfiles
@@ -27,63 +25,10 @@ from rxsql.storename import is_odbc, redacted
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from contextlib import AbstractContextManager
-    from types import TracebackType
 
     from sqlalchemy.engine import Connection, Engine
 
-    from rxsql.store.protocols import Dialect, Lender, Wakeup
-
-
-_DRIVERS_ERRORS = (sa.exc.DBAPIError, sa.exc.ResourceClosedError, OverflowError, UnicodeError)
-
-
-class Translated:
-    """Lends a connection, and says in the store's errors what goes wrong with it."""
-
-    __slots__ = ("_dialect", "_driver", "_lend", "_lent")
-    _lent: AbstractContextManager[Connection]
-
-    def __init__(self, dialect: Dialect, driver: Any, lend: Lender) -> None:
-        self._dialect = dialect
-        self._driver = driver
-        self._lend = lend
-
-    def __enter__(self) -> Connection:
-        try:
-            self._lent = self._lend()
-            return self._lent.__enter__()
-        except _DRIVERS_ERRORS as error:
-            raise self._meaning(error) from error
-        except self._driver.Error as error:
-            raise self._lost(error) from error
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            self._lent.__exit__(kind, error, trace)
-        except _DRIVERS_ERRORS as other:
-            raise self._meaning(other) from other
-        except self._driver.Error as other:
-            raise self._lost(other) from other
-        if isinstance(error, _DRIVERS_ERRORS):
-            raise self._meaning(error) from error
-
-    def _lost(self, error: Exception) -> StoreError:
-        """Return what the driver's own error means: of a connection lost just when SQLAlchemy takes or returns it."""
-        wrapped: Any = sa.exc.DBAPIError.instance(None, None, error, self._driver.Error)
-        return self._dialect.translate(wrapped)
-
-    def _meaning(self, error: Exception) -> StoreError:
-        if isinstance(error, sa.exc.DBAPIError):
-            return self._dialect.translate(error)
-        label = self._dialect.label
-        if isinstance(error, sa.exc.ResourceClosedError):  # SQLAlchemy, of a first connection
-            return StoreUnreachableError(
-                f"The store {label}: the connection was lost while it was made; try again."
-            )
-        # Drivers, of more than 2 GB, and of half a surrogate pair.
-        return StoreRefusedError(f"The store {label} refused a value: {error}")
+    from rxsql.store.protocols import Dialect, Wakeup
 
 
 class Store:
@@ -98,7 +43,6 @@ class Store:
         self._durable_writer = dialect.writer(self._engine, durable=True)
         self._early_writer = dialect.writer(self._engine, durable=True, early=True)
         self._fast_writer = dialect.writer(self._engine, durable=False)
-        self._driver = self._engine.dialect.loaded_dbapi
         self._sender = secrets.token_hex(8)
         self._opened_by = os.getpid()
 
@@ -110,22 +54,21 @@ class Store:
         """The engine underneath, for those who watch what is sent."""
         return self._engine
 
-    def read(self) -> Translated:
+    def read(self) -> AbstractContextManager[Connection]:
         """Read without a transaction: each statement sees what is committed."""
-        return Translated(self.dialect, self._driver, self._reader)
+        return self._reader()
 
-    def write(self, *, durable: bool = True) -> Translated:
+    def write(self, *, durable: bool = True) -> AbstractContextManager[Connection]:
         """Write in one short transaction, with the write lock from its start.
 
         Args:
             durable: Whether the commit must survive a loss of power; what would merely be done again need not.
         """
-        lend = self._durable_writer if durable else self._fast_writer
-        return Translated(self.dialect, self._driver, lend)
+        return self._durable_writer() if durable else self._fast_writer()
 
-    def write_early(self) -> Translated:
+    def write_early(self) -> AbstractContextManager[Connection]:
         """Write likewise what others may begin with before a loss of power could not undo it; at the end it cannot."""
-        return Translated(self.dialect, self._driver, self._early_writer)
+        return self._early_writer()
 
     def sql(self, name: str) -> sa.TextClause:
         """Return a statement of this dialect by its file's name."""

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
 
-from rxsql.store.dialects.direct import Connections, DirectConnection, Reading, Rows
+from rxsql.store.dialects.direct import Connections, DirectConnection, Reading
 from rxsql.store.dialects.filelog import knock, sync
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
 
-    from rxsql.store.dialects.direct import Plan
+    from rxsql.store.dialects.plans import Plan, Rows
+    from rxsql.store.dialects.translation import Translator
 
 
 _numbers = count()
@@ -37,29 +38,25 @@ class FileConnection(DirectConnection):
         """Have SQLite execute a statement."""
         try:
             cursor = self.raw.execute(plan.text, values)
-            return Rows(plan.rows(cursor), cursor.rowcount, cursor.lastrowid)
+            rows = plan.rows(cursor)
         except sqlite3.Error as error:
             raise _wrapped(plan.text, error) from error
+        rows.rowcount, rows.last_key = cursor.rowcount, cursor.lastrowid
+        return rows
 
     def take_lock(self, synchronous: str) -> None:
         """Begin a transaction with the write lock."""
         self.is_news = False
         if synchronous != self._synchronous:
-            self._send(f"PRAGMA synchronous = {synchronous}")
+            self.raw.execute(f"PRAGMA synchronous = {synchronous}")
             self._synchronous = synchronous
-        self._send("BEGIN IMMEDIATE")
+        self.raw.execute("BEGIN IMMEDIATE")
         self._tell_of_begin()
 
     def make_last(self) -> None:
         """Commit that transaction."""
         self._tell_of_commit()
-        self._send("COMMIT")
-
-    def _send(self, text: str) -> None:
-        try:
-            self.raw.execute(text)
-        except sqlite3.Error as error:
-            raise _wrapped(text, error) from error
+        self.raw.execute("COMMIT")
 
     def settle(self) -> None:
         """Undo what was not committed, and be ready for the next one."""
@@ -78,6 +75,7 @@ class FileConnections(Connections[FileConnection]):
 
     Args:
         engine: Whose connections.
+        dialect: The store's.
         durable: What `synchronous` is for a durable commit.
         log: The path of the store's log.
         timeout: For how many seconds to wait for the write lock.
@@ -87,8 +85,8 @@ class FileConnections(Connections[FileConnection]):
         knocks: How many others were told of.
     """
 
-    def __init__(self, engine: Engine, durable: str, log: str, timeout: float) -> None:
-        super().__init__(engine)
+    def __init__(self, engine: Engine, dialect: Translator, durable: str, log: str, timeout: float) -> None:
+        super().__init__(engine, dialect)
         self._turn = threading.Lock()
         self._timeout = timeout
         self._durable = durable
@@ -99,6 +97,13 @@ class FileConnections(Connections[FileConnection]):
     def connect(self) -> FileConnection:
         """Return a new connection."""
         return FileConnection(self._engine, self._plans, self._durable)
+
+    def take(self) -> FileConnection:
+        """Take a connection, which is as good as it was; give it back."""
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return self.connect()
 
     def read(self) -> Reading[FileConnection]:
         """Lend a connection without a transaction."""
@@ -130,8 +135,9 @@ class FileConnections(Connections[FileConnection]):
         try:
             sync(self._log, is_new=not self._has_synced)
         except OSError as error:
-            said = sqlite3.OperationalError(f"disk I/O error: its log cannot be synced ({error.strerror})")
-            raise _wrapped("COMMIT", said) from error
+            raise sqlite3.OperationalError(
+                f"disk I/O error: its log cannot be synced ({error.strerror})"
+            ) from error
         self._has_synced = True
 
     def knock(self) -> None:
@@ -153,10 +159,10 @@ class Writing(Reading[FileConnection]):
         self._synchronous = synchronous
         self._syncs = syncs  # after the commit, which others see at once
 
-    def __enter__(self) -> FileConnection:
+    def _begin(self) -> FileConnection:
         self._turn = self._connections.wait_for_turn()
         try:
-            connection = super().__enter__()
+            connection = self._connection = self._connections.take()
         except BaseException:
             self._end_turn()
             raise
@@ -175,20 +181,21 @@ class Writing(Reading[FileConnection]):
 
     def _leave(self) -> None:
         try:
-            super().__exit__()
+            super()._end(is_whole=False)
         finally:
             self._end_turn()
 
-    def __exit__(self, *raised: object) -> None:
+    def _end(self, *, is_whole: bool) -> None:
+        connections, connection = self._connections, self._connection
         try:
-            if raised[0] is None:
-                if self._connection.raw.total_changes != self._changes:
-                    self._connections.writes += 1
-                self._connection.make_last()
+            if is_whole:
+                if connection.raw.total_changes != self._changes:
+                    connections.writes += 1
+                connection.make_last()
                 self._end_turn()
-                if self._connection.is_news:
-                    self._connections.knock()
+                if connection.is_news:
+                    connections.knock()
                 if self._syncs:
-                    self._connections.sync()
+                    connections.sync()
         finally:
             self._leave()

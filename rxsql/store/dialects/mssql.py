@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import URL, Connection, Engine
 
     from rxsql.settings import Settings
-    from rxsql.store.dialects.direct import Plan
+    from rxsql.store.dialects.plans import Plan, Rows
     from rxsql.store.protocols import Lender
 
 _PASSING_STATES = frozenset({"08001", "HYT00", "HYT01"})  # the server does not answer
@@ -80,7 +80,7 @@ class StoreDialect:
 
     def _connections_of(self, engine: Engine) -> ServerConnections:
         if self._connections is None:
-            self._connections = ServerConnections(engine, OdbcConnection)
+            self._connections = ServerConnections(engine, self, OdbcConnection)
         return self._connections
 
     def insert_many(
@@ -183,16 +183,19 @@ class Connector:
 class OdbcConnection(ServerConnection):
     """A connection through ODBC, which has one statement at a time under way."""
 
+    has_fixed_columns = False  # those of a batch of T-SQL may be others each time
     # The server may have undone the transaction by itself.
     undo = "IF @@TRANCOUNT > 0 ROLLBACK TRANSACTION"
 
-    def ask(self, plan: Plan, values: Any) -> tuple[list[Any], int]:
-        """Have the driver send a statement; return its rows, and how many it has changed."""
+    def ask(self, plan: Plan, values: Any) -> Rows:
+        """Have the driver send a statement; return its rows, which know how many it has changed."""
         with closing(self.raw.cursor()) as cursor:
             if plan.sizes:
                 cursor.setinputsizes(plan.sizes)
             cursor.execute(plan.text, values)
-            return plan.rows(cursor), cursor.rowcount
+            rows = plan.rows(cursor)
+            rows.rowcount = cursor.rowcount
+            return rows
 
     def say(self, text: str) -> None:
         """Have the driver send a text."""

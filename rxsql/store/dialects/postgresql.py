@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import URL, Connection, Engine
 
     from rxsql.settings import Settings
-    from rxsql.store.dialects.direct import Plan
+    from rxsql.store.dialects.plans import Plan, Rows
     from rxsql.store.protocols import Lender
 
 _REMEDIES = {
@@ -106,7 +106,7 @@ class StoreDialect:
 
     def _connections_of(self, engine: Engine) -> ServerConnections:
         if self._connections is None:
-            self._connections = ServerConnections(engine, PostgresConnection)
+            self._connections = ServerConnections(engine, self, PostgresConnection)
         return self._connections
 
     def insert_many(
@@ -156,10 +156,12 @@ class PostgresConnection(ServerConnection):
         super().__init__(engine, plans)
         self._cursor = self.raw.cursor()
 
-    def ask(self, plan: Plan, values: Any) -> tuple[list[Any], int]:
-        """Have the driver send a statement; return its rows, and how many it has changed."""
+    def ask(self, plan: Plan, values: Any) -> Rows:
+        """Have the driver send a statement; return its rows, which know how many it has changed."""
         cursor = self._cursor.execute(plan.text, values)
-        return plan.rows(cursor), cursor.rowcount
+        rows = plan.rows(cursor)
+        rows.rowcount = cursor.rowcount
+        return rows
 
     def say(self, text: str) -> None:
         """Have the driver send a text, which may be several statements."""

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from rxsql.store.dialects.direct import Connections, DirectConnection, Reading, Rows
+from rxsql.store.dialects.direct import Connections, DirectConnection, Reading
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
 
-    from rxsql.store.dialects.direct import Plan
+    from rxsql.store.dialects.plans import Plan, Rows
+    from rxsql.store.dialects.translation import Translator
 
 # Since its last use: for so long a connection need not be asked whether it lives; after so long, what stands between
 # may have dropped it silently, and asking could take minutes.
@@ -39,13 +40,14 @@ class ServerConnection(DirectConnection):
     def send_plan(self, plan: Plan, values: Any) -> Rows:
         """Have the server execute a statement."""
         try:
-            rows, rowcount = self.ask(plan, values)
+            rows = self.ask(plan, values)
         except BaseException as error:
             raise self._wrapped(plan.text, error) from error
-        return Rows(rows, rowcount, rows[0][0] if rows else None)
+        rows.last_key = rows[0][0] if rows else None
+        return rows
 
-    def ask(self, plan: Plan, values: Any) -> tuple[list[Any], int]:
-        """Have the driver send a statement; return its rows, and how many it has changed."""
+    def ask(self, plan: Plan, values: Any) -> Rows:
+        """Have the driver send a statement; return its rows, which know how many it has changed."""
         raise NotImplementedError
 
     def send(self, text: str) -> None:
@@ -123,11 +125,12 @@ class ServerConnections(Connections[ServerConnection]):
 
     Args:
         engine: Whose connections; in autocommit, and without a pool.
+        dialect: The store's.
         kind: The driver's class of them.
     """
 
-    def __init__(self, engine: Engine, kind: type[ServerConnection]) -> None:
-        super().__init__(engine)
+    def __init__(self, engine: Engine, dialect: Translator, kind: type[ServerConnection]) -> None:
+        super().__init__(engine, dialect)
         self._kind = kind
 
     def connect(self) -> ServerConnection:
@@ -154,24 +157,24 @@ class ServerConnections(Connections[ServerConnection]):
 class Writing(Reading[ServerConnection]):
     """Lends a connection in a write transaction, which is committed where nothing is raised."""
 
-    __slots__ = ("_begin",)
+    __slots__ = ("_begin_with",)
 
     def __init__(self, connections: ServerConnections, begin: str) -> None:
         super().__init__(connections)
-        self._begin = begin
+        self._begin_with = begin
 
-    def __enter__(self) -> ServerConnection:
-        connection = super().__enter__()
+    def _begin(self) -> ServerConnection:
+        connection = super()._begin()
         try:
-            connection.begin_with(self._begin)
+            connection.begin_with(self._begin_with)
         except BaseException:
-            super().__exit__()
+            super()._end(is_whole=False)
             raise
         return connection
 
-    def __exit__(self, *raised: object) -> None:
+    def _end(self, *, is_whole: bool) -> None:
         try:
-            if raised[0] is None:
+            if is_whole:
                 self._connection.make_last()
         finally:
-            super().__exit__()
+            super()._end(is_whole=is_whole)

@@ -125,7 +125,9 @@ class StoreDialect:
 
     def _connections_of(self, engine: Engine) -> FileConnections:
         if self._connections is None:
-            self._connections = FileConnections(engine, self._durable, log_of(self._real_path), self._timeout)
+            self._connections = FileConnections(
+                engine, self, self._durable, log_of(self._real_path), self._timeout
+            )
         return self._connections
 
     def insert_many(
@@ -133,8 +135,9 @@ class StoreDialect:
     ) -> None:
         """Insert rows past SQLAlchemy, some at once: half of a row's cost is its statement's beginning and end."""
         raw: Any = connection.connection.dbapi_connection
-        watchers: Any = connection.dispatch  # who counts statements must see this one too
-        watchers.before_cursor_execute(connection, None, statement.text, rows, None, True)
+        watchers = cast("FileConnection", connection).watchers
+        if watchers is not None:
+            watchers.before_cursor_execute(connection, None, statement.text, rows, None, True)
         try:
             alone = len(rows) % ROWS_AT_ONCE
             raw.executemany(statement.text, rows[:alone])
