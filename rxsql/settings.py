@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 from rxsql.errors import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
 DAY = 24 * 3600.0
 _PREFIX = "RXSQL_"
+_PREFIX_BYTES = os.fsencode(_PREFIX)
 _LEAST = {"RXSQL_MAX_ATTEMPTS": 1, "RXSQL_LEASE_SECONDS": 0.1}  # for the others 0
 
 
@@ -74,7 +75,7 @@ class Settings:
             SettingsError: A variable's text is not of its type, or too small.
         """
         # To ask for a name that is not there costs more than to look through those that are.
-        given = {name for name in environment if name.startswith(_PREFIX)}
+        given = _names() if environment is os.environ else {*environment}
         # Set to nothing is not set.
         return _parsed(tuple([environment[name] or None if name in given else None for name in _variables()]))
 
@@ -82,6 +83,14 @@ class Settings:
     def child_slots(self) -> int:
         """The number of children a worker runs at once, at least 1."""
         return self.slots or _processors()
+
+
+def _names() -> Collection[str]:
+    """Return the names of this process's variables that begin as ours do."""
+    if not os.supports_bytes_environ:
+        return {name for name in os.environ if name.startswith(_PREFIX)}
+    # Without decoding all the others.
+    return {os.fsdecode(name) for name in os.environb if name.startswith(_PREFIX_BYTES)}
 
 
 @cache

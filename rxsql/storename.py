@@ -19,6 +19,7 @@ _QUERY_SECRET = re.compile(_WORD + r"[^&]*")
 _URL_SECRET = re.compile(r"(?<=://)([^:/]*):[^@]*@(?:[^?]*@)?")
 
 
+@lru_cache(maxsize=16)  # each job asks for its context's
 def is_odbc(name: str) -> bool:
     """Whether a name is an ODBC connection string, as revoscalepy's scripts have it.
 
@@ -31,7 +32,7 @@ def is_odbc(name: str) -> bool:
     return _URL_START.match(name) is None and (";" in name or _ODBC_START.match(name) is not None)
 
 
-@lru_cache(maxsize=16)  # each job has its context's
+@lru_cache(maxsize=16)
 def redacted(name: str) -> str:
     """Return a connection string or URL without its password.
 

@@ -131,6 +131,8 @@ def _repeat(own: list[dict[str, Any]], times: int) -> list[dict[str, Any]]:
 def _share_same(shared: dict[str, Any], own: list[dict[str, Any]]) -> Runs:
     """Move what is the very same object in each run to the shared arguments, so that it is stored once."""
     first = own[0]
+    if not first:
+        return Runs(shared, own)
     same = {name for name, value in first.items() if all(run.get(name, _ABSENT) is value for run in own)}
     moved = {name: first[name] for name in same}
     rest = [{name: value for name, value in run.items() if name not in same} for run in own]

@@ -7,6 +7,7 @@ import struct
 import sys
 import zlib
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from zlib import crc32
 
@@ -49,9 +50,14 @@ def frame(body: bytes, details: Mapping[str, str] | None = None) -> bytes:
 def frame_pieces(pieces: Sequence[bytes], details: Mapping[str, str] | None = None) -> list[bytes]:
     """Put a body that is in pieces behind a header, compressed where that pays; the pieces are the frame."""
     codec, packed = _compress(pieces)
-    extra = json.dumps(details).encode() if details else b""
+    extra = _described(tuple(details.items())) if details else b""
     head = _HEAD.pack(MAGIC, codec, *_HERE, len(extra))
     return [head, _CHECKSUM.pack(_checksum(codec, head, extra, *packed)), extra, *packed]
+
+
+@lru_cache(maxsize=4)  # those of functions, which are the same for a process's life
+def _described(details: tuple[tuple[str, str], ...]) -> bytes:
+    return json.dumps(dict(details)).encode()
 
 
 def _checksum(codec: int, *parts: bytes | memoryview) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, TypeGuard
 
 import sqlalchemy as sa
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from rxsql.reports import RunOutcome
     from rxsql.sections import Section
+    from rxsql.store.dialects.valuefiles import ValueFiles
     from rxsql.store.engine import Store
 
     Body = bytes | memoryview | Pieces
@@ -32,27 +33,29 @@ _KEPT = sa.select(jobs.c.job_id).where(
 )
 
 
-@contextmanager
-def kept(store: Store, bodies: Iterable[tuple[str, Body | None]]) -> Iterator[Stored]:
+def kept(store: Store, bodies: Iterable[tuple[str, Body | None]]) -> AbstractContextManager[Stored]:
     """Keep the large ones of values apart, before their transaction; remove them again when that fails.
 
     Args:
         store: Whose values.
         bodies: Each with the id of its job.
 
-    Yields:
-        What gives for a value that which stands in its row.
+    Returns:
+        What lends a function that gives for a value that which stands in its row.
 
     Raises:
         StoreError: They cannot be written.
     """
+    large = [(job_id, body) for job_id, body in bodies if _is_large(body)]
     files = store.dialect.values
-    if files is None:
-        yield plain
-        return
+    return nullcontext(plain) if files is None or not large else _kept(files, large)
+
+
+@contextmanager
+def _kept(files: ValueFiles, bodies: Iterable[tuple[str, Body]]) -> Iterator[Stored]:
     of_job: dict[str, list[Body]] = {}
     for job_id, body in bodies:
-        if _is_large(body) and files.takes(job_id):
+        if files.takes(job_id):
             of_job.setdefault(job_id, []).append(body)
     places: dict[int, str] = {}
     try:

@@ -182,8 +182,9 @@ class Dispatcher:
         """Let the reporter write when it is time, and leave the jobs that ended with it; whether it wrote."""
         # The next attempt must find the runs that this one has finished.
         written = self._reporter.write(now=now or bool(self._returns))
-        self._poller.give_back(self._returns, keep_up_to=sys.maxsize)
-        self._returns.clear()
+        if self._returns:
+            self._poller.give_back(self._returns, keep_up_to=sys.maxsize)
+            self._returns.clear()
         if written and written.refused:
             self.reconcile()  # the children that had those may have had others too
         for job_key in written.ended_jobs if written else ():

@@ -23,10 +23,11 @@ class WorkerFolder:
             self.path = Path(tempfile.mkdtemp(prefix=_PREFIX))
             with suppress(OSError):
                 self._lock = _locked(self.path, os.O_CREAT)
+        self._children = str(self.path / "child-")  # how their folders' names begin
 
     def for_child(self, number: int) -> str:
         """Return the path of a child's folder in it, which the child makes and the zygote removes."""
-        return str(self.path / f"child-{number}")
+        return f"{self._children}{number}"
 
     def close(self) -> None:
         """Remove it with all that is in it, and what dead workers left: perhaps no other comes."""

@@ -271,6 +271,8 @@ class Reporter:
 
     def write(self, *, now: bool = False) -> Written | None:
         """Write the report when it is time; return what came of it."""
+        if not self._report and not self._outbox:
+            return None
         if self._report and (now or self._is_due()):
             self._outbox.put(self._report)
             self._report = Report(number=0)
@@ -284,9 +286,8 @@ class Reporter:
         return written
 
     def _is_due(self) -> bool:
-        if len(self._report.outcomes) >= _GATHER_COUNT or self.failures:
-            return True
-        return self.due_in == 0.0 or not any(job.at_work for job in self._jobs.values())
+        is_full = len(self._report.outcomes) >= _GATHER_COUNT or bool(self.failures)
+        return is_full or self.due_in == 0.0 or not any(job.at_work for job in self._jobs.values())
 
     def _lost(self, job_key: int, task: int) -> None:
         """Stop working on a task that is not this worker's any more."""

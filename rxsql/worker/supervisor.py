@@ -52,6 +52,7 @@ class Supervisor:
         )
         self._idle_exit = settings.idle_exit_seconds if exit_when_idle else None
         self._last_work = time.monotonic()
+        self._ask_due = 0.0
         self._stops = 0
         self._trouble = 0
         # Back soon enough after an outage to renew the lease before others take this worker for dead.
@@ -97,20 +98,31 @@ class Supervisor:
     def _wait(self) -> tuple[bool, set[Any]]:
         """Wait for something to happen; return whether the store has changed, and whose sockets have something."""
         hint = self._wakeup.fileno(knocks_only=self._is_busy)
-        heard: list[Any] = [self._selector]
-        if hint is not None and hint < _SELECTABLE:  # else there are the looks
-            heard.append(hint)
+        can_hear = hint is not None and hint < _SELECTABLE  # else there are the looks
         # The selector itself rounds up to milliseconds.
-        some, _, _ = select.select(heard, [], [], self._timeout())
-        if hint in some:
+        heard: list[Any] = [self._selector, hint] if can_hear else [self._selector]
+        some, _, _ = select.select(heard, [], [], self._timeout(can_hear=can_hear))
+        has_hint = can_hear and hint in some
+        if has_hint:
             self._wakeup.drain()
         speakers = {key.fileobj for key, _ in self._selector.select(0)} if self._selector in some else set()
         if self._signals[0] in speakers:
             with suppress(BlockingIOError):
                 self._signals[0].recv(4096)
-        return self._wakeup.changed(), speakers
+        # Woken by children alone, it need not ask, but for those who write without a knock.
+        now = time.monotonic()
+        if (
+            has_hint
+            or not can_hear
+            or not speakers
+            or self._wakeup.look_in is not None
+            or now >= self._ask_due
+        ):
+            self._ask_due = now + _BUSY_HINTED_SECONDS
+            return self._wakeup.changed(), speakers
+        return False, speakers
 
-    def _timeout(self) -> float:
+    def _timeout(self, *, can_hear: bool = True) -> float:
         now = time.monotonic()
         if self._reporter.is_uploading or self._dispatcher.downloads:
             return 0.0
@@ -124,8 +136,7 @@ class Supervisor:
         if look_in is not None:
             return look_in
         if self._is_busy or any(child.stopping for child in self._pool.children.values()):
-            hint = self._wakeup.fileno(knocks_only=self._is_busy)
-            return _BUSY_SECONDS if hint is None else _BUSY_HINTED_SECONDS
+            return _BUSY_HINTED_SECONDS if can_hear else _BUSY_SECONDS
         return max(0.0, min(LOOK_SECONDS, self._dispatcher.look_due - now, self._poller.heartbeat_in))
 
     @property
