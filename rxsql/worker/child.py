@@ -22,7 +22,7 @@ from rxsql.payload import Dumper, checked, load, load_function
 from rxsql.sections import Pieces
 from rxsql.worker import wire
 from rxsql.worker.giveway import give_way
-from rxsql.worker.wire import INLINE, READY, parse_job, parse_task, receive, send_small_value, send_text
+from rxsql.worker.wire import INLINE, parse_job, parse_task, receive, send_small_value
 
 if TYPE_CHECKING:
     import socket
@@ -91,9 +91,8 @@ def serve(sock: socket.socket, streams: Streams) -> None:
         job = Job(parse_job(message))
     except Exception as error:  # noqa: BLE001 - the job's own modules may raise anything
         streams.sizes()
-        send_text(sock, wire.BROKEN, _why_broken(error))
+        wire.send_broken(sock, _why_broken(error))
         return
-    send_text(sock, READY, "")
     runner = Runner(sock, streams, job)
     while (message := receive(sock, takes_sections=True)) is not None:
         runner.run_task(parse_task(message))

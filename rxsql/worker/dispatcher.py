@@ -138,8 +138,7 @@ class Dispatcher:
         staying = [child for child in job.children if not child.leaving and not child.stopping]
         for child in staying[entitled:]:
             child.leaving = True
-            if child.ready:
-                job.backlog.extendleft(reversed(child.take_back()))
+            job.backlog.extendleft(reversed(child.take_back()))
         idle = sum(not child.in_flight for child in staying)
         missing = min(entitled - len(staying), len(job.backlog) - idle)
         for _ in range(missing):
@@ -150,7 +149,7 @@ class Dispatcher:
 
     def _bind(self, job: ActiveJob, child: Child) -> None:
         child.load(job.item, self._settings)
-        self._standby.put_off()
+        self._standby.take()
         job.children.append(child)
         self._selector.register(child.sock, selectors.EVENT_READ)
         self._heard.add(child)
@@ -169,9 +168,9 @@ class Dispatcher:
 
     def _rebalance(self, job: ActiveJob) -> None:
         """Take tasks back from behind a slow one, when another child of the job has nothing to do."""
-        idle = [child for child in job.children if child.ready and not child.in_flight and not child.leaving]
+        idle = [child for child in job.children if not child.in_flight and not child.leaving]
         for child in job.children if idle else ():
-            if len(child.in_flight) > 1 and child.ready:
+            if len(child.in_flight) > 1:
                 job.backlog.extend(child.take_back())
         for child in idle:
             job.hand_to(child)
@@ -206,8 +205,7 @@ class Dispatcher:
         self.draining = True
         for job in self._jobs.values():
             for child in job.children:
-                if child.ready:
-                    job.backlog.extend(child.take_back())
+                job.backlog.extend(child.take_back())
             job.more = False
 
     def give_everything_back(self) -> None:
@@ -244,8 +242,7 @@ class Dispatcher:
             self._forget_socket(child)
             child.victim = child.current() if is_overdue else None
             child.in_flight.clear()
-            if not child.ready:
-                child.retire()
+            child.retire()  # should it outlive what follows
             child.begin_stop()
         self.look_due = 0.0
 
@@ -265,11 +262,12 @@ class Dispatcher:
             job.backlog.extendleft(reversed(child.take_back()))
             current = child.current()
             job.children.remove(child)
-            if current is not None:
+            if current is not None:  # it has taken that, so it had loaded the job
+                job.lost_children = 0
                 self._reporter.capture(child, current, sizes, final=True)
                 self._reporter.crash(child, current, end)
                 self._blame(job, current, end)
-            elif not child.ready and not child.stopping:
+            elif not child.has_loaded and not child.stopping:
                 self._died_loading(job, end)
         elif child.victim is not None:
             self._reporter.crash(child, child.victim, end)

@@ -42,7 +42,7 @@ class Child:
         self.number = number
         self.folder = folder
         self.job_key: int | None = None
-        self.ready = False
+        self.has_loaded = False  # its job, as its first outcome tells
         self.leaving = False  # gets no more tasks, and retires after those it has begun
         self.in_flight: dict[int, Dispatch] = {}
         self.captures = (Capture(), Capture())
@@ -93,17 +93,15 @@ class Child:
     def take_back(self) -> list[Dispatch]:
         """Return the tasks it has not begun, the oldest first."""
         taken: list[Dispatch] = []
-        while self._far_end.fileno() >= 0:
+        # The job itself may still wait for a child that is just starting.
+        while self._far_end.fileno() >= 0 and wire.next_kind(self._far_end) == wire.TASK:
             try:
                 message = wire.receive(self._far_end, socket.MSG_DONTWAIT)
-            except BlockingIOError:
-                return taken
-            if message is None:
+            except BlockingIOError:  # the child was quicker
                 break
-            if message.kind == wire.TASK:
-                dispatch = self.in_flight.pop(wire.parse_task(message).number, None)
-                if dispatch is not None:  # else user code has forged its outcome
-                    taken.append(dispatch)
+            dispatch = self.in_flight.pop(wire.parse_task(message).number, None) if message else None
+            if dispatch is not None:  # else user code has forged its outcome
+                taken.append(dispatch)
         return taken
 
     def messages(self) -> Iterator[wire.Message]:

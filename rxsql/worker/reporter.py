@@ -123,12 +123,11 @@ class Reporter:
 
     def _take(self, job: ActiveJob, child: Child, message: wire.Message) -> None:
         if message.kind == wire.OUTCOME:
-            self._outcome(job, child, wire.parse_outcome(message))
-        elif message.kind == wire.READY:
-            child.ready = True
+            child.has_loaded = True
             job.lost_children = 0
+            self._outcome(job, child, wire.parse_outcome(message))
         elif message.kind == wire.BROKEN:
-            self.failures[job.item.job_key] = wire.parse_text(message)
+            self.failures[job.item.job_key] = wire.parse_broken(message)
 
     def _outcome(self, job: ActiveJob, child: Child, message: wire.OutcomeMessage) -> None:
         dispatch = child.in_flight.get(message.number)

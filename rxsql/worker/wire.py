@@ -38,7 +38,7 @@ _PLAIN_PACKET = bytes((_IN_PACKET,))
 _FAILED, _HAS_PAYLOAD = 1, 2  # flags of an outcome
 _LONGEST_TEXTS = 2**20  # bytes of an error and its traceback, which the child has cut
 _LONGEST_SECONDS = 1e9
-JOB, TASK, OUTCOME, BROKEN, READY = b"J", b"T", b"O", b"B", b"R"
+JOB, TASK, OUTCOME, BROKEN = b"J", b"T", b"O", b"B"
 
 
 def pair() -> tuple[socket.socket, socket.socket]:
@@ -134,13 +134,9 @@ def send_small_value(
     sock.send(b"".join((_PLAIN_PACKET, head, payload)))
 
 
-def send_text(sock: socket.socket, kind: bytes, text: str) -> None:
-    """Tell the supervisor that the job is ready (`READY`), or why it cannot be run at all (`BROKEN`)."""
-    body = text.encode(errors="replace")
-    if len(body) <= INLINE:  # in fewer steps
-        sock.send(b"".join((_PLAIN_PACKET, kind, body)))
-    else:
-        _send(sock, kind, body)
+def send_broken(sock: socket.socket, why: str) -> None:
+    """Tell the supervisor why the job cannot be run at all."""
+    _send(sock, BROKEN, why.encode(errors="replace"))
 
 
 def _send(sock: socket.socket, head: bytes, *parts: bytes | memoryview | Pieces | Spool) -> None:
@@ -180,6 +176,14 @@ class Message(NamedTuple):
     def rest(self, start: int) -> memoryview:
         """Return what follows the packet's head, wherever it travelled."""
         return self.body if self.packet[0] else memoryview(self.packet)[start:]
+
+
+def next_kind(sock: socket.socket) -> bytes | None:
+    """Return which message waits to be received first; None where none does, or none will ever."""
+    try:
+        return sock.recv(2, socket.MSG_PEEK | socket.MSG_DONTWAIT)[1:] or None
+    except BlockingIOError:
+        return None
 
 
 def receive(sock: socket.socket, flags: int = 0, *, takes_sections: bool = False) -> Message | None:
@@ -272,6 +276,6 @@ def parse_outcome(message: Message) -> OutcomeMessage:
     )
 
 
-def parse_text(message: Message) -> str:
-    """Return a READY or BROKEN message's text."""
+def parse_broken(message: Message) -> str:
+    """Return why a job cannot be run."""
     return bytes(message.rest(2)[:_LONGEST_TEXTS]).decode(errors="replace")

@@ -117,3 +117,29 @@ def test_children_are_forked_one_after_the_other(
     keeper.put_off()
     keeper.fill()
     assert len(pool.standby()) == 1
+
+
+@pytest.mark.parametrize("any_url", ["sqlite"], indirect=True)
+def test_children_are_forked_at_once_where_jobs_follow_each_other(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Put off for each of them, the next one's child would not be ready in time."""
+    now = [time.monotonic()]
+    monkeypatch.setattr(standby.time, "monotonic", lambda: now[0])
+    pool, keeper = supervisor._pool, standby.Standby(supervisor._pool)
+    while len(pool.standby()) < standby._WANTED:
+        keeper.fill()
+        now[0] += standby._APART_SECONDS
+
+    def left_after_one_is_taken() -> int:
+        pool.standby()[0].job_key = 1
+        keeper.take()
+        keeper.fill()
+        keeper.fill()
+        return len(pool.standby())
+
+    assert left_after_one_is_taken() == standby._WANTED - 1
+    now[0] += standby._APART_SECONDS / 2
+    assert left_after_one_is_taken() == standby._WANTED
+    now[0] += standby._APART_SECONDS * 2
+    assert left_after_one_is_taken() == standby._WANTED - 1
