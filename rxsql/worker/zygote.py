@@ -26,7 +26,7 @@ import tempfile
 from contextlib import suppress
 
 # What a child calls is found by its bare name: each module that it looked into would be one more page to copy.
-from os import chdir, getppid, mkdir, setsid
+from os import chdir, getppid, mkdir, putenv, setsid
 from threading import get_native_id
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +51,8 @@ _set_handler, _mask_signals, _set_wakeup_fd = _signal.signal, _signal.pthread_si
 # What is left of the hook by which `random` gives each process other numbers; the hook itself is Python.
 _seed: Any = importlib.import_module("_random").Random.seed
 _generator: Any = vars(random)["_inst"]
+# What `os.environ` shows: through that, a child would copy twenty pages to change a variable.
+_environment: Any = vars(os.environ)["_data"]
 _STOPPING = (int(signal.SIGINT), int(signal.SIGTERM))
 _UNBLOCK, _KILL = int(signal.SIG_UNBLOCK), int(signal.SIGKILL)
 _CHILD_ENDED, _DEFAULT = int(signal.SIGCHLD), int(signal.SIG_DFL)
@@ -132,11 +134,14 @@ class Zygote:
 
     def _fork(self, number: int, folder: str, fds: list[int]) -> None:
         self._last_fd = max(self._last_fd, *fds)
+        # What a child would copy pages of memory for is done here for the next one.
+        _seed(_generator)
+        path, processors = os.fsencode(folder), processors_of(self._worker)
         give_way()
         pid = os.fork()
         if pid == 0:
             try:
-                self._become_child(folder, fds)
+                self._become_child(path, fds, processors)
             finally:  # a signal may come while it ends, and what it is in would end its siblings as the zygote does
                 os._exit(1)
         sock_fd, stdout_fd, stderr_fd, stacks_fd = fds
@@ -147,16 +152,16 @@ class Zygote:
         self._folders[pid] = folder
         self._root = self._root or os.path.dirname(folder)
 
-    def _become_child(self, folder: str, fds: Sequence[int]) -> None:
+    def _become_child(self, folder: bytes, fds: Sequence[int], processors: Collection[int]) -> None:
         """Turn this freshly forked process into a child; never returns.
 
         Args:
             folder: Where it works, to be made.
             fds: Its end of the socket, the two captured streams, and the file for its last words.
+            processors: Those that it may use.
         """
         code, outfit = 1, self._outfit
         try:
-            _seed(_generator)
             _MAIN_THREAD._native_id = get_native_id()  # noqa: SLF001 - as the hook that is kept back
             setsid()
             _set_wakeup_fd(-1)
@@ -170,11 +175,11 @@ class Zygote:
             outfit.put_on(fds, self._last_fd)
             _mask_signals(_UNBLOCK, _STOPPING)
             _enter(folder)
-            os.environ["TMPDIR"] = folder
+            _set_variable(b"TMPDIR", folder)
             outfit.streams.redirect()
             give_way()
             child.rehearse(outfit.streams)
-            keep_to(processors_of(self._worker))
+            keep_to(processors)
             child.serve(outfit.sock, outfit.streams)
             give_way()
             code = 0
@@ -239,12 +244,17 @@ def _signal_group(pid: int, number: int) -> None:
         return
 
 
-def _enter(folder: str) -> None:
+def _enter(folder: bytes) -> None:
     try:
         mkdir(folder, 0o700)
     except FileNotFoundError:  # somebody tidied up there
         os.makedirs(folder, 0o700)
     chdir(folder)
+
+
+def _set_variable(name: bytes, value: bytes) -> None:
+    putenv(name, value)
+    _environment[name] = value
 
 
 def _look_up_once(outfit: Outfit) -> None:
