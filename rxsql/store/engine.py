@@ -44,6 +44,7 @@ class Store:
         self._early_writer = dialect.writer(self._engine, durable=True, early=True)
         self._fast_writer = dialect.writer(self._engine, durable=False)
         self._sender = secrets.token_hex(8)
+        self.left_function = ""  # the hash of the one that this process has left there, for the next job
         self._opened_by = os.getpid()
 
     def __repr__(self) -> str:

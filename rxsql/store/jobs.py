@@ -215,7 +215,8 @@ def purge(store: Store, job_id: str) -> Purged:
 def purge_ended(store: Store, job: JobState) -> None:
     """Remove what an ended job has stored; not durable: after a loss of power its results are simply still there."""
     with store.write(durable=False) as connection:
-        _purge(connection, store, job)
+        _drop(connection, job.job_key)
+        storedfunctions.leave(connection, store, job.function_hash)
     large.drop(store, job.job_id)
 
 
@@ -227,11 +228,17 @@ def _found(connection: Connection, store: Store, job_id: str) -> Any:
 
 
 def _purge(connection: Connection, store: Store, job: Any) -> Purged:
-    results_count, console_count, *_ = _delete_artifacts(connection, job.job_key)
-    task_count = connection.execute(_DROP_TASKS, {"job_key": job.job_key}).rowcount
-    connection.execute(_MARK_PURGED, {"purged_key": job.job_key})
+    tasks, results_count, console_count = _drop(connection, job.job_key)
     storedfunctions.drop_unused(connection, store, job.function_hash)
-    return Purged(job_id=job.job_id, tasks=task_count, results=results_count, console=console_count)
+    return Purged(job_id=job.job_id, tasks=tasks, results=results_count, console=console_count)
+
+
+def _drop(connection: Connection, job_key: int) -> tuple[int, int, int]:
+    """Remove what a job has, but for its function; return how many tasks, results and pieces of console that were."""
+    results_count, console_count, *_ = _delete_artifacts(connection, job_key)
+    task_count = connection.execute(_DROP_TASKS, {"job_key": job_key}).rowcount
+    connection.execute(_MARK_PURGED, {"purged_key": job_key})
+    return task_count, results_count, console_count
 
 
 def _delete_artifacts(connection: Connection, job_key: int) -> list[int]:

@@ -1,4 +1,7 @@
-"""Functions as the store keeps them: each once, by the hash of its bytes, for as long as a job or a name needs it."""
+"""Functions as the store keeps them: each once, by the hash of its bytes, while a job or a name needs it.
+
+That of the job which a process has collected last is left there for a while: in a loop the next one has it, too.
+"""
 
 from __future__ import annotations
 
@@ -52,6 +55,16 @@ def drop_unused(connection: Connection, store: Store, function_hash: str) -> Non
     is_alone = store.dialect.embedded or connection.execute(store.sql("lock_function"), row).one_or_none()
     if is_alone:
         connection.execute(_DROP, row)
+
+
+def leave(connection: Connection, store: Store, function_hash: str) -> None:
+    """Leave the function of a job that was collected: the next one is likely to have it, too.
+
+    The one that this process left before goes, where it is another; the last is left to `sweep`.
+    """
+    previous, store.left_function = store.left_function, function_hash
+    if previous not in ("", function_hash):
+        drop_unused(connection, store, previous)
 
 
 def sweep(store: Store, *, most: int = 100) -> None:

@@ -17,7 +17,7 @@ from rxsql.models import RxRemoteJobStatus
 from rxsql.pages import Spool
 from rxsql.payload import PYTHON, Keyring, signing
 from rxsql.sections import Section
-from rxsql.store import jobs, reaping, scripts, tasks, uploads, workers, workitems
+from rxsql.store import jobs, reaping, scripts, storedfunctions, tasks, uploads, workers, workitems
 from rxsql.store.scripts import InputPages
 from rxsql.worker.capture import Quota
 from rxsql.worker.damage import UNREADABLE, UNUSABLE, why_unusable
@@ -74,6 +74,7 @@ class Poller:
         """Write down that this worker has ended; what is still its own, unknown to itself, goes back."""
         self.give_back_unseen(self.held().values())
         reaping.reap(self._store, self.worker_key, f"The worker {self.worker_id} ended.")
+        storedfunctions.sweep(self._store)  # what was left for the next job
 
     def stop_if_idle(self) -> bool:
         """End, unless a job has come in."""

@@ -17,8 +17,10 @@ from rxsql.reports import ConsoleChunk, Outcome, Report, RunOutcome, TaskEnd
 from rxsql.pages import OUT, Page, Spool
 from rxsql.store import jobs, outputs, reaping, scripts, tasks, workers, workitems
 from rxsql.store.engine import Store, connect
+from rxsql.settings import Settings
 from rxsql.store.submission import add_job
 from rxsql.worker.outbox import Outbox
+from rxsql.worker.poller import Poller
 
 pytestmark = pytest.mark.parametrize("any_url", STORES, indirect=True)
 
@@ -61,6 +63,18 @@ def test_function_is_stored_once_and_leaves_with_its_last_job(store):
     assert scalar(store, count) == 1
     jobs.purge(store, "b")
     assert scalar(store, count) == 0
+
+
+def test_the_function_of_the_job_collected_last_is_left_for_the_next(store):
+    """In a loop that has it, too; another one's takes its place, and a worker that ends sweeps up the last."""
+    functions = "SELECT body FROM {rx}functions"
+    leaving = Poller(store, Settings())
+    for job_id, body in (("a", b"function"), ("b", b"function"), ("c", b"other")):
+        submit(store, job_id, function=body)
+        jobs.purge_ended(store, jobs.job_state(store, job_id))
+        assert rows_of(store, functions) == [(body,)]
+    leaving.stop()
+    assert rows_of(store, functions) == []
 
 
 @pytest.mark.parametrize("size", [0, 1, 511, 512, 513, 100_001])
