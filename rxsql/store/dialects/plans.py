@@ -90,8 +90,8 @@ class Plan:
         columns = {number: column.type for number, column in enumerate(compiled._result_columns)}  # noqa: SLF001
         self._read = _processors(columns, dialect, lambda kind: kind.result_processor(dialect, None))
         self._has_fixed_columns = has_fixed_columns
-        self._names: list[str] = []  # of the columns that came last
-        self._row: Callable[[Sequence[Any]], Any] = tuple
+        # The names of the columns that came last, and what makes a row of them; together, as threads share a plan.
+        self._kind: tuple[list[str], Callable[[Sequence[Any]], Any]] = ([], tuple)
         self.sizes = self._sizes(types, dialect)
 
     def _sizes(self, types: Mapping[str, Any], dialect: Dialect) -> list[Any]:
@@ -120,21 +120,24 @@ class Plan:
         columns = cursor.description
         if columns is None:
             return Rows()
-        if not self._has_fixed_columns or len(columns) != len(self._names):
-            self._name(columns)
+        names, row_of = self._kind
+        if not self._has_fixed_columns or len(columns) != len(names):
+            row_of = self._named(columns)
         found = cursor.fetchall()
         if self._read:
             found = [[*row] for row in found]
             for row in found:
                 for number, process in self._read.items():
                     row[number] = process(row[number])
-        return Rows(map(self._row, found))
+        return Rows(map(row_of, found))
 
-    def _name(self, columns: Sequence[Sequence[Any]]) -> None:
-        names = [column[0] for column in columns]
-        if names != self._names:
+    def _named(self, columns: Sequence[Sequence[Any]]) -> Callable[[Sequence[Any]], Any]:
+        """Return what makes a row of these columns."""
+        kind, names = self._kind, [column[0] for column in columns]
+        if kind[0] != names:
             # Past the class's own way to make one, which is Python.
-            self._names, self._row = names, partial(tuple.__new__, _row_class(names))
+            kind = self._kind = (names, partial(tuple.__new__, _row_class(names)))
+        return kind[1]
 
 
 def _row_class(names: Sequence[str]) -> Any:
