@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import getpass
 import json
 import secrets
 import socket
 import time
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -21,7 +23,7 @@ from rxsql.store.engine import open_store
 from rxsql.store.submission import add_job
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from rxsql.client.context import RxInSqlServer
     from rxsql.client.runs import Runs
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from rxsql.settings import Settings
 
 
+_MANY_RUNS = 1000
 _SMALL = 2**20  # within any limit: they count in MB
 _RECENT_SECONDS = 1.0  # a worker that was there so short a time ago can be started
 
@@ -53,21 +56,36 @@ def submit(
         WorkerStartError: No worker is alive, and none could be started; nothing was stored.
     """
     most = settings.payload_mb
-    new = job_row(
-        where,
-        settings,
-        name=payload.name_of(function),
-        function=payload.checked(payload.dump_function(function, local_state), most, "The function"),
-        shared_input=payload.checked(payload.dump_arguments(plan.shared, None), most, "What all runs share")
-        if plan.shared
-        else None,
-        tasks=_tasks(plan, chunk, most),
-        has_inputs=plan.differ,
-        continue_on_failure=go_on,
-        python=payload.PYTHON,
-        run_count=len(plan),
-    )
-    return send(where, new, settings, stacklevel=4)
+    with _uncollected() if len(plan) > _MANY_RUNS else nullcontext():
+        new = job_row(
+            where,
+            settings,
+            name=payload.name_of(function),
+            function=payload.checked(payload.dump_function(function, local_state), most, "The function"),
+            shared_input=payload.checked(
+                payload.dump_arguments(plan.shared, None), most, "What all runs share"
+            )
+            if plan.shared
+            else None,
+            tasks=_tasks(plan, chunk, most),
+            has_inputs=plan.differ,
+            continue_on_failure=go_on,
+            python=payload.PYTHON,
+            run_count=len(plan),
+        )
+        return send(where, new, settings, stacklevel=4)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Keep the garbage collector from going through many thousand new tasks again and again: there is none in them."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def job_row(where: RxInSqlServer, settings: Settings, **own: Any) -> NewJob:

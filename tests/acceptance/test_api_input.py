@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import gc
 import sqlite3
 import threading
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -273,3 +275,27 @@ def test_a_worker_that_cannot_start(context, store_path, monkeypatch):
     assert stored(store_path) == 0
     monkeypatch.delenv("PYTHONHOME")
     assert rx_exec(square, x=2, compute_context=context(job_id="mine")) == [4]
+
+
+class _AsksForTheCollector:
+    """Notes, when it is pickled, whether the garbage collector runs."""
+
+    def __init__(self, notes, *, fails=False):
+        self.notes, self.fails = notes, fails
+
+    def __reduce__(self):
+        self.notes.append(gc.isenabled())
+        if self.fails:
+            raise ValueError("not this one")
+        return int, ()
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_garbage_collector_rests_only_while_many_runs_are_submitted(context, fails):
+    """It is on again afterwards, also where the submission fails."""
+    notes = []
+    values = [_AsksForTheCollector(notes, fails=fails), *range(1500)]
+    with pytest.raises(PayloadError) if fails else nullcontext():
+        rx_exec(lambda x: x, x=values, task_chunk_size=100, compute_context=context())
+    assert notes[0] is False
+    assert gc.isenabled()
