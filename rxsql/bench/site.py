@@ -44,28 +44,34 @@ class Site:
 
     def __enter__(self) -> Self:
         reader, writer = os.pipe()
+        try:
+            self._worker = self._started(writer)
+            try:
+                self._await_ready(reader)
+            except BaseException:  # a Ctrl-C too must not leave a worker
+                self._end()
+                raise
+        finally:
+            os.close(reader)  # a worker whose start was interrupted hears by it that nobody knows of it
+        return self
+
+    def _started(self, writer: int) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-P", "-m", "rxsql.worker", "--ready-fd", str(writer)]
         if self._counts is not None:
             command = [sys.executable, "-P", "-m", "rxsql.bench.counting", str(self._counts), str(writer)]
-        with self._log.open("wb") as log:
-            self._worker = subprocess.Popen(
-                command,
-                env={**os.environ, "RXSQL_STORE": self.store.url, "RXSQL_SLOTS": str(self.children)},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                pass_fds=[writer],
-                start_new_session=True,
-            )
-        os.close(writer)
         try:
-            self._await_ready(reader)
-        except BaseException:  # a Ctrl-C too must not leave a worker
-            self._end()
-            raise
+            with self._log.open("wb") as log:
+                return subprocess.Popen(
+                    command,
+                    env={**os.environ, "RXSQL_STORE": self.store.url, "RXSQL_SLOTS": str(self.children)},
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    pass_fds=[writer],
+                    start_new_session=True,
+                )
         finally:
-            os.close(reader)
-        return self
+            os.close(writer)
 
     def _await_ready(self, reader: int) -> None:
         if not select.select([reader], [], [], _START_SECONDS)[0] or os.read(reader, 64) != b"ready":
