@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from rxsql.client import autostart
 from rxsql.errors import NoWorkerWarning
+from rxsql.models import RxRemoteJobStatus
 from rxsql.payload import PYTHON
 from rxsql.store import jobs, workers
 
@@ -22,10 +23,11 @@ _WARN_SECONDS = 30.0  # how often to say that none is
 
 
 def why_not_running(store: Store, job: Job) -> str | None:
-    """Return why nobody can run an open job, with what to do about it; None where somebody can, or it has ended."""
-    if job.status.is_final or _starts_by_itself(store, job.python):
+    """Return why nobody runs an open job, and what to do about it; None where somebody does or can, or it has ended."""
+    if job.status.is_final:
         return None
-    return _lack_of_worker(store, job.python)
+    reason = None if _starts_by_itself(store, job.python) else _lack_of_worker(store, job.python)
+    return reason or _lack_of_slots(store, job)
 
 
 def warn_if_stuck(store: Store, job_id: str, python: str, *, stacklevel: int) -> None:
@@ -93,6 +95,19 @@ class Watch:
 
 def _starts_by_itself(store: Store, python: str) -> bool:
     return store.dialect.embedded and python in (PYTHON, "")
+
+
+def _lack_of_slots(store: Store, job: Job) -> str | None:
+    if job.status is not RxRemoteJobStatus.QUEUED:
+        return None
+    count, taken = workers.count_slots(store, job.python)
+    if taken < count or not count:
+        return None
+    them = "the only slot" if count == 1 else f"all {count} slots"
+    return (
+        f"other jobs have taken {them} of the live workers. It begins when one of their runs ends, or with another "
+        f"worker: rxsql worker --store {shlex.quote(store.label)}"
+    )
 
 
 def _lack_of_worker(store: Store, python: str) -> str | None:

@@ -24,6 +24,7 @@ _BEAT = constant(
     .values(heartbeat_at=now())
 )
 _HOLDERS = sa.select(slots.c.worker_key).distinct()
+_TAKEN = sa.select(slots.c.worker_key, sa.func.sum(slots.c.slots)).group_by(slots.c.worker_key)
 
 
 def this_host() -> str:
@@ -88,6 +89,15 @@ def has_live_worker(store: Store, python: str) -> bool:
     with store.read() as connection:
         rows = connection.execute(store.sql("live_workers"), {"python": python}).all()
     return any(not _is_gone(row.host, row.pid) for row in rows)
+
+
+@retried
+def count_slots(store: Store, python: str) -> tuple[int, int]:
+    """Return how many slots the live workers of a Python minor version have, or of any (""), and how many are taken."""
+    live = [w for w in list_workers(store) if w.is_alive and python in (w.python, "")]
+    with store.read() as connection:
+        taken = {row[0]: int(row[1]) for row in connection.execute(_TAKEN)}
+    return sum(worker.slots for worker in live), sum(taken.get(worker.worker_key, 0) for worker in live)
 
 
 def other_workers(store: Store, *, but: int) -> list[Worker]:

@@ -120,6 +120,21 @@ class ActiveJob:
         return len(self.backlog) + self.at_work
 
     @property
+    def entitled(self) -> int:
+        """How many children it may have now."""
+        return min(self.share, self.slots)
+
+    @property
+    def workforce(self) -> int:
+        """How many children it has, but for those that were told to end."""
+        return sum(not child.stopping for child in self.children)
+
+    @property
+    def surplus(self) -> int:
+        """How many of them are to leave, so that other jobs can have their places."""
+        return max(0, self.workforce - self.entitled)
+
+    @property
     def at_work(self) -> int:
         """How many children have something to do."""
         return sum(bool(child.in_flight) for child in self.children)

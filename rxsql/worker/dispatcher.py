@@ -7,6 +7,7 @@ import selectors
 import sys
 import time
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from rxsql.reports import Outcome
@@ -47,7 +48,6 @@ class Dispatcher:
         self._reporter = reporter
         self._jobs = jobs
         self._selector = selector
-        self._heard: set[Child] = set()
         self._standby = Standby(pool)
         self.downloads = Downloads(poller, reporter, jobs)
         self._returns: list[Dispatch] = []  # tasks whose child died, on their way back to the queue
@@ -75,21 +75,22 @@ class Dispatcher:
             key: schedule.demand(job, self._capacity, self._jobs[key].in_memory if key in self._jobs else 0)
             for key, job in found.items()
         }
+        room = schedule.room(self._capacity, self._jobs.values())
         for job_key, share in schedule.shares(self._capacity, demands).items():
-            if job_key not in self._jobs and share:
-                self._begin(job_key)
-            if job_key in self._jobs:
-                self._jobs[job_key].share = share
-                self._jobs[job_key].more = found[job_key].has_queued
+            if job_key not in self._jobs and share and room > 0:
+                room -= self._begin(job_key)
+            if job := self._jobs.get(job_key):
+                job.share, job.more = share, found[job_key].has_queued
 
-    def _begin(self, job_key: int) -> None:
+    def _begin(self, job_key: int) -> bool:
         item = self._poller.load(job_key)
         if item is None:
-            return
+            return False
         job = self._jobs[job_key] = ActiveJob.begin(item)
         standby = self._pool.standby()
         if standby and self._poller.is_alone:  # others could be first, and this child would be wasted
             self._bind(job, standby[0])  # it loads the job while this process claims for it
+        return True
 
     # --------------------------------------------------------------------------------------- handing out
 
@@ -134,14 +135,12 @@ class Dispatcher:
         self.downloads.put(to_run)
 
     def _staff(self, job: ActiveJob) -> None:
-        entitled = min(job.share, job.slots)
-        staying = [child for child in job.children if not child.leaving and not child.stopping]
-        for child in staying[entitled:]:
-            child.leaving = True
-            job.backlog.extendleft(reversed(child.take_back()))
-        idle = sum(not child.in_flight for child in staying)
-        missing = min(entitled - len(staying), len(job.backlog) - idle)
-        for _ in range(missing):
+        if job.surplus:  # who ends a run next leaves, and so none may have another one at hand
+            for child in job.children:
+                job.backlog.extendleft(reversed(child.take_back()))
+        idle = sum(not child.in_flight and not child.stopping for child in job.children)
+        room = schedule.room(self._capacity, self._jobs.values())
+        for _ in range(min(job.entitled - job.workforce, len(job.backlog) - idle, room)):
             if len(job.children) >= job.slots:  # those that leave count until they are gone
                 return
             standby = self._pool.standby()
@@ -152,15 +151,17 @@ class Dispatcher:
         self._standby.take()
         job.children.append(child)
         self._selector.register(child.sock, selectors.EVENT_READ)
-        self._heard.add(child)
 
     def _feed(self, job: ActiveJob) -> None:
-        ahead = 1 if job.is_careful else schedule.ahead(job.mean_seconds)
+        surplus = job.surplus
+        ahead = 1 if job.is_careful or surplus else schedule.ahead(job.mean_seconds)
         for child in job.children:
-            if child.leaving and not child.in_flight:
+            if surplus and not child.in_flight and not child.stopping:
                 self._forget_socket(child)
                 child.retire()
-            while len(child.in_flight) < ahead and not child.leaving and not child.stopping:
+                self.look_due = 0.0  # another job may have its place
+                surplus -= 1
+            while len(child.in_flight) < ahead and not child.stopping:
                 if not job.hand_to(child):
                     break
         if not job.backlog:
@@ -168,7 +169,7 @@ class Dispatcher:
 
     def _rebalance(self, job: ActiveJob) -> None:
         """Take tasks back from behind a slow one, when another child of the job has nothing to do."""
-        idle = [child for child in job.children if not child.in_flight and not child.leaving]
+        idle = [child for child in job.children if not child.in_flight and not child.stopping]
         for child in job.children if idle else ():
             if len(child.in_flight) > 1:
                 job.backlog.extend(child.take_back())
@@ -247,8 +248,7 @@ class Dispatcher:
         self.look_due = 0.0
 
     def _forget_socket(self, child: Child) -> None:
-        if child in self._heard:
-            self._heard.remove(child)
+        with suppress(KeyError):
             self._selector.unregister(child.sock)
 
     # ----------------------------------------------------------------------------------------------- deaths
@@ -262,6 +262,7 @@ class Dispatcher:
             job.backlog.extendleft(reversed(child.take_back()))
             current = child.current()
             job.children.remove(child)
+            self.look_due = 0.0
             if current is not None:  # it has taken that, so it had loaded the job
                 job.lost_children = 0
                 self._reporter.capture(child, current, sizes, final=True)

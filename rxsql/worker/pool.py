@@ -43,7 +43,6 @@ class Child:
         self.folder = folder
         self.job_key: int | None = None
         self.has_loaded = False  # its job, as its first outcome tells
-        self.leaving = False  # gets no more tasks, and retires after those it has begun
         self.in_flight: dict[int, Dispatch] = {}
         self.captures = (Capture(), Capture())
         self._stacks = new_file("rxsql-stacks")

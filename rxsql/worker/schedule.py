@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Mapping
 
     from rxsql.models import OpenJob
+    from rxsql.worker.activejob import ActiveJob
 
 CLAIM_SECONDS = 0.2  # of work, a child, to hold in memory
 CLAIM_MOST = 2000
@@ -39,6 +40,11 @@ def shares(capacity: int, demands: Mapping[int, int]) -> dict[int, int]:
             given[job] += 1
         left -= min(left, len(hungry))
     return given
+
+
+def room(capacity: int, jobs: Iterable[ActiveJob]) -> int:
+    """Return how many more children may work: those that are to leave still do, until they have ended a run."""
+    return capacity - sum(job.workforce for job in jobs)
 
 
 def in_order(found: Iterable[OpenJob], fresh: Container[int]) -> list[OpenJob]:

@@ -82,6 +82,18 @@ def hold(folder):
     return "let go"
 
 
+def count_beside(folder, number):
+    """Run for longer than a job keeps a child that others could use; return how many ran at once meanwhile."""
+    mark = Path(folder, f"runs-{number}")
+    mark.touch()
+    most, end = 0, time.monotonic() + 0.4
+    while time.monotonic() < end:
+        most = max(most, len(list(mark.parent.glob("runs-*"))))
+        time.sleep(0.005)
+    mark.unlink()
+    return most
+
+
 def finished(job: RxRemoteJob | str) -> RxRemoteJob | str:
     """Return the job when it has ended."""
     rx_wait_for_job(job)
@@ -115,6 +127,39 @@ def test_a_job_waits_for_its_turn(context, tmp_path, monkeypatch):
     assert "has not finished: it is queued" in rx_get_job_results(second)
     (tmp_path / "go").touch()
     assert [rx_get_job_results(finished(job)) for job in (first, second)] == [["let go"], [4]]
+
+
+def test_runs_of_many_jobs_keep_to_the_slots(context, tmp_path, monkeypatch):
+    """However many jobs wait behind long runs, their worker has no more of them at once than it has slots."""
+    monkeypatch.setenv("RXSQL_SLOTS", "2")
+    where = context(wait=False, num_tasks=0)
+    folder = str(tmp_path)
+    large = rx_exec(count_beside, folder=folder, number=[1, 2, 3, 4], compute_context=where)
+    small = [
+        rx_exec(count_beside, folder=folder, number=number, compute_context=where) for number in range(5, 9)
+    ]
+    counts = [count for job in (large, *small) for count in rx_get_job_results(finished(job))]
+    assert len(counts) == 8
+    assert max(counts) == 2
+
+
+def test_a_job_gets_the_place_of_the_run_that_ends_next(context, tmp_path, monkeypatch):
+    """Where a job is to give a place to another, it is that of the run that ends next, and not of a certain one."""
+    monkeypatch.setenv("RXSQL_SLOTS", "2")
+    where = context(wait=False, num_tasks=0)
+
+    def hold_first(number, folder):
+        while number == 0 and not os.path.exists(os.path.join(folder, "go")):
+            Path(folder, "started").touch()
+            time.sleep(0.005)
+        time.sleep(0.005)
+
+    large = rx_exec(hold_first, number=list(range(5000)), folder=str(tmp_path), compute_context=where)
+    wait_until((tmp_path / "started").exists)
+    for number in range(3):
+        assert rx_get_job_results(finished(rx_exec(square, x=number, compute_context=where))) == [number**2]
+    assert rx_get_job_status(large) == "running"
+    rx_cancel_job(large)
 
 
 def test_statuses_of_ended_jobs(remote):

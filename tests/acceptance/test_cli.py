@@ -313,6 +313,29 @@ def test_status_is_the_exit_code(gate: Gate, mixed: str, failed: str) -> None:
     assert [rxsql("status", job_id).code for job_id in (gate.job_id, mixed, "nobody")] == [3, 4, 4]
 
 
+def test_status_of_a_job_that_waits_for_a_slot(
+    context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where other jobs have all slots, the status of a queued one says so, and what would help."""
+    monkeypatch.setenv("RXSQL_SLOTS", "1")
+    gate = Gate(context, tmp_path / "gate", 1)
+    try:
+        waiting = rx_exec(lambda: "ran", compute_context=context(wait=False))
+        shown = rxsql("status", waiting.job_id)
+        assert shown.code == 5
+        assert (
+            "It waits: other jobs have taken the only slot of the live workers. It begins when one of their runs ends, "
+            "or with another worker: rxsql worker --store /"
+        ) in " ".join(shown.stderr.split())
+        assert json.loads(rxsql("status", "--json", waiting.job_id).stdout)["waits"].startswith(
+            "other jobs have"
+        )
+    finally:
+        gate.open()
+    rx_wait_for_job(waiting)
+    assert "waits" not in rxsql("status", waiting.job_id).stderr
+
+
 @pytest.mark.parametrize("command", ["status", "wait", "logs", "logs -f", "results", "cancel", "cleanup"])
 def test_unknown_job(command: str, shelf: Shelf) -> None:
     """An unknown id is one line on stderr that names it, and exit code 4; no traceback, nothing done."""
