@@ -79,13 +79,20 @@ class Supervisor:
             self._reporter.tail()
             self._dispatcher.downloads.step()
             self._dispatcher.feed()
+            # Nor should a new job wait for the disk, or one for which there is a place now.
+            is_served = changed or self._dispatcher.look_due == 0.0
+            if is_served:
+                self._dispatcher.look()
+                self._dispatcher.work()
             self._reporter.upload()
-            changed = self._write() or changed
+            has_written = self._write()
             if not self._poller.keep_alive():
                 self._start_over()
-            if changed or time.monotonic() >= self._dispatcher.look_due:
+            if has_written or time.monotonic() >= self._dispatcher.look_due:
                 self._dispatcher.look()
-            self._dispatcher.work()
+                is_served = False
+            if not is_served:
+                self._dispatcher.work()
             self._pool.escalate()
             self._trouble = 0
         except StoreError as error:
